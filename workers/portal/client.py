@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -122,15 +123,20 @@ class PacedClient:
                 self._limiter.wait()
             tried.add(self._pair.access)
             answer = self._answer_of_installed(installed, method, parameters, not_after)
+            tried.add(self._in_use)  # it may have been refreshed
             judgement = judge(answer)
-            if judgement.verdict is not Verdict.HELD or judgement.concern is not Concern.PORTAL:
-                self._clear_trouble(installed)
-                return answer
-            if judgement.reason in OF_ONE_ADMINISTRATOR:
-                installed.note(self._user_id, judgement.reason)
-                self._was_in_trouble = True
+            if judgement.concern is not Concern.PORTAL and self._was_in_trouble:
+                self._note(installed, "")
+            elif judgement.reason in OF_ONE_ADMINISTRATOR:
+                self._note(installed, judgement.reason)
                 log.warning("tokens.refused", portal=self._address.portal.name, reason=judgement.reason)
+            if judgement.verdict is not Verdict.HELD or judgement.concern is not Concern.PORTAL:
+                return answer
         return answer
+
+    @property
+    def _in_use(self) -> str:
+        return self._pair.access if self._pair is not None else ""
 
     def _take_up(self, installed: Installed, tried: set[str]) -> bool:
         """Take the next pair into use: the present one, then those on record. Returns False: there is no other."""
@@ -142,11 +148,11 @@ class PacedClient:
         self._use(pair)
         return True
 
-    def _clear_trouble(self, installed: Installed) -> None:
-        """A pair that did not work before has been taken."""
-        if self._was_in_trouble:
-            self._was_in_trouble = False
-            installed.note(self._user_id, "")
+    def _note(self, installed: Installed, trouble: str) -> None:
+        """Note why the pair in use does not work; empty: it works again."""
+        self._was_in_trouble = bool(trouble)
+        with suppress(RecordUnavailableError):  # the answer matters more
+            installed.note(self._user_id, trouble)
 
     def _use(self, pair: Pair) -> None:
         self._user_id, self._pair, self._was_in_trouble = pair.user_id, pair.tokens, pair.was_in_trouble
@@ -164,6 +170,9 @@ class PacedClient:
         answer = self._client.call(method, parameters, not_after)
         judgement = judge(answer)
         if judgement.remedy is Remedy.REFRESH:
+            if installed.pair_of(self._user_id) is None:
+                self._pair = None  # of an installation that is no longer the bound one
+                return answer
             renewed = installed.store_of(Pair(self._user_id, self._pair)).renew(self._pair)
             if renewed.tokens is None:
                 fault = None if renewed.fault is RefreshFault.OVER else Fault.NOT_SENT

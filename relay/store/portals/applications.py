@@ -25,7 +25,7 @@ from relay.core.plan import DocumentId
 from relay.store.redis import keys
 from relay.store.redis.scripts import Argument, Script, ScriptCall, guarded, pairs, run, write_fields
 
-ARRIVE, OPENED = Script.load("arrive"), Script.load("opened")
+ARRIVE, OPENED, BIND = Script.load("arrive"), Script.load("opened"), Script.load("bind")
 TURN, WORD = Script.load("turn", tells_again=True), Script.load("word", tells_again=True)
 WAITS = timedelta(minutes=10)
 KEPT = timedelta(minutes=15)
@@ -262,14 +262,9 @@ class Applications:
     @guarded
     def bind(self, portal: str, installation: Installation) -> None:
         """Bind an installation to the portal. Tokens and administrators of another one are forgotten."""
-        kept: Any = self._redis.hmget(keys.APPLICATION + portal, ["client_id", "member_id"])
-        before = [(one or b"").decode() for one in kept]
-        if before != [installation.client_id, installation.member_id]:
-            self.forget(portal)
-        write_fields(self._redis, keys.APPLICATION + portal, _fields(installation), self._replicas)
-        waits: Any = self._redis.hget(keys.APPLICATION_WAITS + portal, "member_id")
-        if (waits or b"").decode() == installation.member_id:
-            self._redis.delete(keys.APPLICATION_WAITS + portal)
+        names = [keys.APPLICATION, keys.TOKENS_OF, keys.ADMINISTRATORS, keys.APPLICATION_WAITS]
+        argv = [installation.client_id, installation.member_id, *pairs(_fields(installation).items())]
+        run(self._redis, ScriptCall(BIND, [name + portal for name in names], argv), self._replicas)
 
     @guarded
     def forget(self, portal: str) -> None:

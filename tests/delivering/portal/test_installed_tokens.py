@@ -131,6 +131,23 @@ def test_a_pair_that_cannot_be_kept_is_not_used(context, app, record, portal, mo
     assert methods(portal)["scope"] == 1
 
 
+def test_a_start_is_known_though_the_record_cannot_note_that_a_pair_works_again(
+    context, open_context, app, portal, monkeypatch
+):
+    for user in (ADA, EVA):
+        context.installed.note(user, "invalid_grant")
+
+    def refuse(*_):
+        raise RecordUnavailableError("ConnectionError")
+
+    monkeypatch.setattr(Applications, "note_trouble", refuse)
+    answer = open_context(address=app.address()).client.call(
+        "bizproc.workflow.start", {"TEMPLATE_ID": 1, "DOCUMENT_ID": ["crm", "CCrmDocumentLead", "LEAD_1"]}
+    )
+
+    assert answer.result == portal.started()[0]["id"]
+
+
 def test_a_lost_refresh_is_made_good_by_the_other_administrator(context, app, record, portal):
     expire(app)
     forget_refresh_tokens(portal, EVA)
@@ -290,6 +307,26 @@ def test_an_opening_under_the_new_name_changes_the_domain_and_keeps_the_identity
     assert (found.member_id, found.at) == (before.member_id, before.at)
     assert set(admins(context)) == {ADA, EVA}
     assert send(other, add(record)).state is State.STARTED
+
+
+def test_tokens_that_were_forgotten_meanwhile_are_not_refreshed_nor_kept_again(context, app, portal):
+    assert context.client.call("scope", {}).result
+    context.store.applications.forget("main")
+    expire(app)
+
+    assert context.client.call("scope", {}).code == "expired_token"
+    assert context.client.call("scope", {}).code == "NOT_CONNECTED"
+    assert refreshes(app, portal) == 0
+    assert context.store.applications.pairs("main") == {}
+
+
+def test_a_dismissed_administrator_whose_token_has_expired_is_asked_once_and_passed_over(context, app, record, portal):
+    change(portal, dismissed=[int(EVA)])
+    expire(app, EVA)
+
+    assert send(context, add(record)).state is State.STARTED
+    # With the old token, with the refreshed one, and as the other administrator.
+    assert methods(portal)["bizproc.workflow.start"] == 3
 
 
 def test_a_box_of_another_portal_administrator_or_key_is_no_pair(context, app, record):
