@@ -24,6 +24,7 @@ WORDS: Mapping[str, str] = {
     "administrators": "the application has the tokens of %(count)s administrators",
     "one_administrator": "only one administrator has opened the application, whose tokens end with their account: let "
     "another one open it too",
+    "webhook_calls": "calls go by the webhook; the application has the pages only",
     "shown": "the application is shown in %(places)s",
     "not_shown": "the portal does not show the application in %(places)s: it has no such kind of document, or the "
     "application lacks the scope placement or crm",

@@ -138,12 +138,13 @@ def _of_application(context: Context) -> list[Finding]:
     local = context.address.local
     if local is None:
         return []
+    by_webhook = [finding("webhook_calls")] if context.address.base_url else []
     placing.keep_in_step(context)
     found = context.store.applications.installation(context.portal.name)
     if found is None or found.state is InstallationState.WAITING:
-        return [finding("application_not_connected")]
+        return [*by_webhook, finding("application_not_connected")]
     working = [one for one in found.admins if not one.trouble]
-    findings = [finding("administrators", count=len(working))]
+    findings = [*by_webhook, finding("administrators", count=len(working))]
     if len(working) < FEWEST_ADMINISTRATORS:
         findings.append(finding("one_administrator"))
     wanted = placements.wanted_of(context.portal.card, menu=context.portal.menu).values()

@@ -111,6 +111,14 @@ def test_ping_says_that_one_administrator_is_too_few(context, app):
     )
 
 
+def test_ping_says_that_beside_a_webhook_the_application_has_the_pages_only(app, open_context, sandbox):
+    context = open_context(address=app.address(webhook=use_webhook(sandbox.url).base_url))
+
+    assert kinds_of(context)[:3] == ["accepted", "webhook_calls", "application_not_connected"]
+    open_page(context, app.frame())
+    assert kinds_of(context)[1:3] == ["webhook_calls", "administrators"]
+
+
 def test_ping_of_a_portal_that_is_not_connected_says_so(app, open_context):
     found = check_up(open_context(address=app.address(card=("deal",)))).found
 
