@@ -1,8 +1,8 @@
 """The tokens of an application, with real processes: what the web process could read of them, if somebody else ran it.
 
-It gets tokens from browsers and seals them to the workers. Python does not wipe memory that it frees, so forms that
-browsers have posted stay there for a while (config/guide/applications.md says so). What workers have fetched since, and
-call with, is not there, nor in its environment, nor in the record.
+It gets tokens from browsers and seals them to the workers. Memory that it has freed may still hold a form that a
+browser has posted, until that is overwritten. What workers have fetched since, and call with, is nowhere: not in its
+memory and environment, not in the record as it may read it, and not in the record's files.
 """
 
 from __future__ import annotations
