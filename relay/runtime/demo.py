@@ -36,7 +36,7 @@ PATIENCE_S = 60.0
 POLL_S = 0.1
 PORTALS = "portals.yaml"
 SHOWN = {"card": '[lead, deal, contact, company, quote, invoice, "dynamic:147"]', "menu": "true"}
-"""What the application shows on the sandbox."""
+"""The pages of the application on the sandbox."""
 ADMINISTRATOR = 1
 """The user of the sandbox who opens the application."""
 
