@@ -99,9 +99,16 @@ def _open(store: Store, sandbox: Sandbox, key: str, user: int) -> None:
 
 
 def _kill(store: Store, cluster: Cluster, hosts: list[subprocess.Popen[bytes]], kills: int) -> tuple[int, float]:
-    """Kill workers at random moments, and half-way the primary; until all is final. Returns kills and seconds."""
-    begun, done = time.monotonic(), 0
-    while done < kills and _open_count(store):
+    """Kill workers at random moments, and half-way the primary; until all is final. Returns kills and seconds.
+
+    Each kill waits until something was sent since the one before: else it would meet workers that only start.
+    """
+    begun, done, left = time.monotonic(), 0, sys.maxsize
+    while done < kills and (now_left := _open_count(store)):
+        if now_left >= left:
+            time.sleep(0.1)
+            continue
+        left = now_left
         time.sleep(random.uniform(0.2, 1.2))  # noqa: S311 - whom to kill is no secret
         pids = [pid for host in hosts for pid in children_of(host.pid)]
         if pids:
