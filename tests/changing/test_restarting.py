@@ -164,5 +164,5 @@ def test_systemd_is_told_that_a_version_is_ready_only_by_a_process_that_has_load
         until(is_decided, "a word to systemd, or the end", 60)
 
     running.process.terminate()
-    running.process.wait(40)
+    running.process.wait(90)
     assert (b"READY=1" in said) == loads

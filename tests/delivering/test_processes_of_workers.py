@@ -84,7 +84,7 @@ def test_burst_works_off_what_is_queued_and_ends_with_0(start, record, portal):
     deliveries = [add(record, lead=n) for n in range(1, 21)]
     running = start("--burst")
 
-    assert running.process.wait(20) == 0
+    assert running.process.wait(90) == 0
 
     wait_for(record, deliveries)
     assert len(portal.started()) == 20
@@ -97,7 +97,7 @@ def test_burst_before_a_held_portal_asks_it_once_and_the_next_serves_it_once_its
     portal.add_faults(BROKEN)
     deliveries = [add(record, lead=n) for n in range(1, 6)]
 
-    assert start("--burst").process.wait(20) == 0
+    assert start("--burst").process.wait(90) == 0
 
     wait_for(record, deliveries, State.PENDING)
     assert Gate(record.redis, "main").look().state is GateState.HELD
@@ -106,7 +106,7 @@ def test_burst_before_a_held_portal_asks_it_once_and_the_next_serves_it_once_its
     portal.faults.clear()
     record.redis.hset("relay:gate:main", "until", 0)  # as if its minute were over
 
-    assert start("--burst").process.wait(20) == 0
+    assert start("--burst").process.wait(90) == 0
 
     wait_for(record, deliveries)
     assert len(portal.started()) == 5
@@ -115,7 +115,7 @@ def test_burst_before_a_held_portal_asks_it_once_and_the_next_serves_it_once_its
 def test_only_the_named_portal_is_served_and_another_is_refused(start):
     running = start("--portal", "second")
 
-    assert running.process.wait(20) == 1
+    assert running.process.wait(90) == 1
     assert "expected one of main" in running.log()
 
 
@@ -125,7 +125,7 @@ def test_no_line_of_its_log_holds_the_address_of_the_portal(start, record, porta
         add(record, lead=number)
 
     running = start("--burst")
-    running.process.wait(20)
+    running.process.wait(90)
 
     assert running.lines("delivery.attempted")
     assert f"/rest/1/{SECRET}" not in running.log() + running.printed()

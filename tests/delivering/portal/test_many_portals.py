@@ -170,7 +170,7 @@ def test_a_process_that_is_killed_leaves_its_calls_in_doubt_and_its_portals_go_o
 def test_burst_works_off_every_portal_and_ends_with_0(start, record):
     deliveries = [add(record, portal=name, lead=n) for n, name in enumerate(PORTALS * 15, 1)]
 
-    assert start("--burst").process.wait(30) == 0
+    assert start("--burst").process.wait(90) == 0
 
     wait_for(record, deliveries)
 
