@@ -83,6 +83,7 @@ def test_a_delivery_shows_its_call_and_its_attempts_in_the_words_of_the_api():
         "created_at": "2026-06-01T12:00:00.000+00:00",
         "updated_at": "2026-06-01T12:00:00.000+00:00",
         "replay_of": None,
+        "comment": None,
     }
     assert delivery.next_number == 2
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from structlog.testing import capture_logs
 
 from relay.configuration.sealing import Opener
 from relay.core.ids import utc_now
@@ -225,10 +226,11 @@ def test_addresses_that_are_forgotten_give_no_room_to_all_together():
     assert limits.admit("192.0.2.0")
 
 
-def test_a_forged_opening_is_in_the_log_without_what_it_has_posted(frame, capsys):
-    post_frame(frame, member_id="x" * 65)
+def test_a_forged_opening_is_in_the_log_without_what_it_has_posted(frame):
+    with capture_logs() as lines:
+        post_frame(frame, member_id="x" * 65)
 
-    said = capsys.readouterr().out
+    said = str(lines)
     assert "opening.malformed" in said
     assert "without_member_id" in said
     for posted in (ACCESS, REFRESH, DOMAIN, "x" * 65):
