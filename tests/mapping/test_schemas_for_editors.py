@@ -41,8 +41,8 @@ WHY: Mapping[str, str] = {
     " find_never_nothing find_of_other_kind list_as_document list_to_look_for may_be_nothing name_of_find"
     " name_of_trigger name_of_value never_a_number no_find no_such_find no_value_yet not_among_values other_document"
     " own_field_is_written too_late_for_order user_as_document",
-    "two values are compared": "application_twice channel_twice expected_at_least expected_choice expected_portal_of_start"
-    " expected_whole_number header_is_secret min_above_max query_is_secret shared_variables",
+    "two values are compared": "application_twice channel_twice expected_at_least expected_choice"
+    " expected_portal_of_start expected_whole_number header_is_secret min_above_max query_is_secret shared_variables",
     "the profile or the proof decides": "expected_variables secret_unneeded secrets_unneeded",
     "a number is in a text": "expected_address expected_origins expected_quantity",
     "a pattern of it would have no end": "lone_brace no_document_of_crm no_timeline reserved_name",
