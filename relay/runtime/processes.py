@@ -21,6 +21,7 @@ from types import FrameType
 from typing import Any
 
 from relay.core.telemetry import get_logger
+from relay.core.threads import SignalledEvent
 
 POLL_S = 0.2
 RESTART_PAUSES_S = (0.2, 1.0, 5.0, 15.0)
@@ -105,7 +106,7 @@ class Supervisor:
 
     def __init__(self, children: Sequence[Child]) -> None:
         self.children = list(children)
-        self.stopping = threading.Event()
+        self.stopping = SignalledEvent()
         self.failed: str | None = None
         self._wanted: Sequence[Child] | None = None
         self._leaving: list[tuple[Child, float]] = []

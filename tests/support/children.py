@@ -9,6 +9,8 @@ import threading
 import time
 from pathlib import Path
 
+from relay.core.threads import SignalledEvent
+
 
 def note(notes: str | Path, line: str) -> None:
     with Path(notes).open("a") as file:
@@ -17,7 +19,7 @@ def note(notes: str | Path, line: str) -> None:
 
 def stay(notes: str | Path, name: str) -> None:
     """Say so, and stay until asked to end."""
-    stop = threading.Event()
+    stop = SignalledEvent()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     note(notes, f"{name} {os.getpid()}")
     while not stop.wait(0.05):
@@ -27,7 +29,7 @@ def stay(notes: str | Path, name: str) -> None:
 
 def stay_for_all(notes: str | Path, name: str, count: int) -> None:
     """Say so, and when asked to end say that too, and end when so many have been asked."""
-    stop = threading.Event()
+    stop = SignalledEvent()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     note(notes, f"{name} {os.getpid()}")
     while not stop.wait(0.05):
