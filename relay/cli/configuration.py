@@ -209,7 +209,8 @@ def draft_rule(options: argparse.Namespace) -> int:
         raise RelayError(f"{event.id} cannot be read: {error}") from None
     if not contexts:
         raise RelayError(f"{event.id} has nothing to draft from: its body was removed, or it is an empty batch")
-    tree = tree_of(contexts[0])
+    profile = Profiles(settings.config / OWN_PROFILES).get(source.profile or "", Mistakes())
+    tree = tree_of(contexts[0], places=profile.places if profile else None)
     name = options.name or rule_name(source.name, tree, {rule.name for rule in config.rules.all()})
     portal = options.portal or min(config.portals, default="main")
     say(whole_draft(name, source.name, portal, tree, event.id).rstrip("\n"))
