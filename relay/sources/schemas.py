@@ -655,14 +655,45 @@ def _texts(expected: Fault, one: Text) -> fields.List[Any]:
 SECRETS = ("secret", *NAMED)
 """The secrets that steps may name."""
 
+KINDS: Mapping[str, str] = {
+    "telephony": "Telephony",
+    "forms": "Forms and sites",
+    "payments": "Payments",
+    "messengers": "Messengers and chats",
+    "crm": "CRM and help desks",
+    "shops": "Online shops",
+    "mail": "E-mail and newsletters",
+    "education": "Schools and courses",
+    "booking": "Booking",
+    "logistics": "Delivery",
+    "adverts": "Advertising",
+    "development": "Development",
+    "other": "Other senders",
+}
+"""The kinds of senders, with their titles."""
+COUNTRY = re.compile(r"[A-Z]{2}")
+"""The code of a country (ISO 3166-1)."""
+PLACED = ("name", "last_name", "phone", "email", "company", "comment", "amount", "currency", "order")
+"""The values of an event whose places a profile may name, in the order in which they are proposed."""
+
+
+_PlacesSchema = StrictSchema.from_dict({name: Path(DEDUP_ROOTS) for name in PLACED}, name="PlacesSchema")
+
 
 class ProfileSchema(ContractSchema):
     """A profile: the needs of a kind of sender. `docs` names the sources of its facts.
 
-    `sender_makes` names the secrets that the sender makes: nobody may make them up.
+    `sender_makes` names the secrets that the sender makes: nobody may make them up. `names` are other spellings of the
+    title, for the search. `countries` is empty for a sender that is used everywhere. `doubtful` names the facts that
+    nobody has confirmed. `fields` says where an event has the values that most rules need (loaded, it is `places`).
     """
 
     title = Text(fault("expected_title"), required=True)
+    kind = Choice(*KINDS, load_default="other")
+    countries = Words(fault("expected_countries"), COUNTRY.pattern, load_default=())
+    names = Words(fault("expected_names"), r".{1,100}", load_default=())
+    doubtful = Words(fault("expected_doubts"), r".+", load_default=())
+    places = fields.Nested(_PlacesSchema(), data_key="fields", load_default=dict)
     docs = _texts(fault("expected_links"), Text(fault("expected_links"), r"https://.*"))
     steps = _texts(fault("expected_steps"), Text())
     sender_makes = Words(fault("expected_choice", names=list(SECRETS)), "|".join(SECRETS), load_default=())
