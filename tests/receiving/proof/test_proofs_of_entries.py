@@ -1,4 +1,4 @@
-"""Batches whose entries are signed one by one, as Adyen's: all must be right, and a captured entry starts nothing again."""
+"""Batches whose entries are signed one by one, as Adyen's: all must be right, and a captured one starts no more."""
 
 from __future__ import annotations
 
