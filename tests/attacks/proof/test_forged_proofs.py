@@ -175,7 +175,7 @@ def test_what_could_be_either_is_a_mistake_where_both_are_taken(load, text):
         ("ecdsa", forms_of(ec.derive_private_key(7, ec.SECP384R1()))["DER"]),
         ("rsa", PUBLIC["P-256 DER"]),
         ("rsa", "no key"),
-        ("rsa", forms_of(rsa.generate_private_key(65_537, 1_024))["PEM"]),
+        ("rsa", forms_of(rsa.generate_private_key(65_537, 1_024))["PEM"]),  # noqa: S505 - too short on purpose
         ("ecdsa", PUBLIC["RSA PEM"]),
         ("ecdsa", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"),
         ("ed25519", "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAAA\n-----END PRIVATE KEY-----"),

@@ -138,7 +138,7 @@ def test_a_public_key_is_no_shared_secret_of_a_token(load, text):
         load(OUTSIDE, text)
 
 
-SMALL = rsa.generate_private_key(65_537, 1_024)
+SMALL = rsa.generate_private_key(65_537, 1_024)  # noqa: S505 - too short on purpose
 
 
 @pytest.mark.parametrize(
