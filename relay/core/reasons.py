@@ -184,11 +184,15 @@ BY_CODE: dict[str, str] = {
     "signature_missing": "The request carried no signature. Check that the sender signs, and in which header.",
     "signature_mismatch": "The signature does not fit the body: another secret, or a proxy that changes the body.",
     "proof_missing": "The request carried no proof, in none of the places where this source looks for one.",
-    "digest_mismatch": "The address is signed, but the digest of the body in it does not fit the body.",
+    "digest_mismatch": "The digest of the body that is signed does not fit the body.",
+    "url_mismatch": "The signature is right, but of another address: RELAY_PUBLIC_URL may be wrong, or a proxy changes "
+    "the path or the query.",
     "id_missing": "The request carried no id, which is a part of what is signed. Check the header in id_header.",
     "timestamp_missing": "The request carried no time, which is a part of what is signed.",
     "timestamp_unreadable": "The time that is signed is not written as the source expects it: see unit.",
     "body_unreadable": "The proof is in the body, or over its fields, and the body cannot be read so.",
+    "address_unlisted": "The request came from an address that the source's addresses do not list: the sender has new "
+    "ones, a proxy hides the sender's, or somebody else has its secret.",
     "handshake_repeated": "A sender offered a secret, but one is kept already. If it is the right sender, forget the "
     "kept one on the page Sources, and let it try again.",
     "secret_unusable": "A sender offered a secret that is too short, too long, or no plain text.",

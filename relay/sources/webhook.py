@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -85,6 +86,9 @@ ROOTS = ("method", "query", "headers", "body")
 """Names that an expression may use: headers in lower case, the query as a map, the body as it was read."""
 
 
+Split = Callable[[Webhook, Any], Iterator[tuple[bytes, Any]] | None]
+
+
 class _Once:
     """A value that is read at most once, on demand."""
 
@@ -109,13 +113,23 @@ class _Once:
 
 
 class Reading:
-    """One webhook, read lazily. read: reads the body as its source does; read_as_sent: as a signature covers it."""
+    """One webhook, read lazily. read: reads the body as its source does; read_as_sent: as a signature covers it.
 
-    __slots__ = ("_as_sent", "_body", "_context", "webhook")
+    split: of a batch, gives each entry as bytes and as it was read; None if it is no batch.
+    """
 
-    def __init__(self, webhook: Webhook, read: Callable[[], Any], read_as_sent: Callable[[], Any]) -> None:
+    __slots__ = ("_as_sent", "_body", "_context", "_split", "webhook")
+
+    def __init__(
+        self,
+        webhook: Webhook,
+        read: Callable[[], Any],
+        read_as_sent: Callable[[], Any],
+        split: Split | None = None,
+    ) -> None:
         self.webhook = webhook
         self._body, self._as_sent = _Once(read), _Once(read_as_sent)
+        self._split = split
         self._context: dict[str, Any] | None = None
 
     @property
@@ -154,6 +168,18 @@ class Reading:
             }
         return self._context
 
+    def entries(self) -> Iterator[Reading]:
+        """The entries of a batch in order, each with a body of its own; of another webhook only itself.
+
+        Raises UnreadableError and UnsupportedTypeError.
+        """
+        found = self._split(self.webhook, self.body) if self._split else None
+        if found is None:
+            yield self
+        for body, content in found or ():
+            same = partial(_same, content)
+            yield Reading(replace(self.webhook, body=body), same, same)
+
     @property
     def fields(self) -> list[tuple[bytes, bytes]]:
         """The fields of a urlencoded form, decoded but not nested; none if there is no body.
@@ -191,6 +217,10 @@ class Reading:
             return read_query(self.webhook.query_string)
         except UnreadableError:
             return {}
+
+
+def _same(content: Any) -> Any:
+    return content
 
 
 def text_of(value: Any) -> str | None:
