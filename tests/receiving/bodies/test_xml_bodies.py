@@ -173,7 +173,7 @@ def test_what_the_standard_library_writes_is_read_as_it_was(name, tree, charset)
 
 PIECES = [
     b"<a>", b"</a>", b"<b/>", b"<", b">", b"&", b";", b"&#x1F600;", b"<![CDATA[", b"]]>", b"<!--", b"-->", b"<?x",
-    b"?>", b"<!DOCTYPE a [", b"<!ENTITY b 'c'>", b"]>", b' x="1"', b"\xff\xfe", b"\xef\xbb\xbf", b"\0", b"\xd0\x90", b" ",
+    b"?>", b"<!DOCTYPE a [", b"<!ENTITY b 'c'>", b"]>", b' x="1"', b"\xff\xfe", b"\xef\xbb\xbf", b"\0", b" ",
 ]  # fmt: skip
 
 
