@@ -187,3 +187,10 @@ def test_no_secret_is_in_the_text_of_an_answer(tmp_path):
     assert KEY not in repr(source) + repr(rendered) + repr(source.answer) + repr(
         Given(str, {"signing": KEY.encode()}, NOW)
     )
+
+
+def test_a_digest_may_hold_a_further_secret_of_the_source(answered, monkeypatch):
+    monkeypatch.setenv("SALT", "the-salt-of-the-test")
+    digest = {"kind": "hash", "algorithm": "md5", "of": "{secret:salt}{body.id}"}
+    answer = answered({"body": "{computed:x}", "computed": {"x": digest}}, {"id": 1}, named={"salt": "SALT"})
+    assert answer.text == md5("the-salt-of-the-test1")
