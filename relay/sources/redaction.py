@@ -7,7 +7,6 @@ position of each byte in the original is remembered. Everything else in the body
 
 from __future__ import annotations
 
-import html
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import quote, unquote_plus, unquote_to_bytes
 
+from relay.core.spellings import XML_REFERENCE, referred
 from relay.sources.bodies import JSON, is_xml, kind_of, parameters
 from relay.sources.charsets import CODECS, codec_of
 from relay.sources.proof.verifier import TokenVerifier, Verifier
@@ -96,7 +96,7 @@ _NESTED_JSON = 3
 _OF_FORMS = re.compile(rb"%[0-9a-fA-F]{2}")
 _OF_JSON = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\[/\"\\bfnrt]")
 
-_OF_XML = re.compile(rb"&(?:#0*[0-9]{1,7}|#x0*[0-9a-fA-F]{1,6}|amp|lt|gt|quot|apos);|<!\[CDATA\[|\]\]>")
+_OF_XML = re.compile(XML_REFERENCE.encode("ascii") + rb"|<!\[CDATA\[|\]\]>")
 
 
 def without_tokens(verifier: Verifier, body: bytes, content_type: str = "") -> bytes:
@@ -228,6 +228,6 @@ def _plain_character(escape: bytes) -> bytes:
     if escape.startswith(b"%"):
         return bytes([int(escape[1:], 16)])
     if escape.startswith(b"&"):
-        return html.unescape(escape.decode("ascii")).encode("utf-8", "surrogatepass")
+        return referred(escape.decode("ascii")).encode("utf-8", "surrogatepass")
     plain: str = json.loads(b'"' + escape + b'"')
     return plain.encode("utf-8", "surrogatepass")
