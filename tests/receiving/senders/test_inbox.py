@@ -47,7 +47,7 @@ def guesses(request: Golden) -> list[str]:
     headers = {name.lower(): value for name, value in request.headers}
     query = request.target.partition("?")[2]
     try:
-        body = BodyReader(None, (), None).read(request.method, headers.get("content-type", ""), query, request.body)
+        body = BodyReader(xml=True).read(request.method, headers.get("content-type", ""), query, request.body)
     except (UnreadableError, UnsupportedTypeError):
         body = None
     return [one.profile.name for one in recognise(headers, body, all_fingerprints(CONFIG))]
