@@ -29,7 +29,8 @@ def referred(reference: str) -> str:
     name = reference[1:-1]
     if not name.startswith("#"):
         return _NAMED[name]
-    number = int(name[2:], 16) if name.startswith("#x") else int(name[1:])
+    digits = name[1:]
+    number = int(digits[1:], 16) if digits[0] == "x" else int(digits)
     return chr(number) if number <= 0x10FFFF else reference
 
 
