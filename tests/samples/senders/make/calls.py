@@ -111,7 +111,7 @@ def zadarma() -> Sender:
     as_answer = started.with_body(started.body.replace(b"NOTIFY_START", b"NOTIFY_ANSWER") + b"&destination=100")
     sender.requests["start-as-an-answer"] = (as_answer, {"refused": "signature_mismatch"})
     nameless = started.with_body(started.body.replace(b"event=NOTIFY_START&", b""))
-    sender.requests["without-an-event"] = (nameless, {"refused": "signature_missing"})
+    sender.requests["without-an-event"] = (nameless, {"refused": "proof_missing"})
     changed = started.with_body(started.body.replace(b"380441234567", b"380441234568"))
     sender.requests["start-one-byte-changed"] = (changed, {"refused": "signature_mismatch"})
     return sender
