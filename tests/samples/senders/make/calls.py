@@ -49,9 +49,9 @@ def mango() -> Sender:
     sender.sample("summary", [f"events/summary, {entry}"], tail="events/summary")
     sender.again("summary-again", "summary")
     # Neither the tail, nor the query, nor the other fields are signed.
-    (other, said) = sender.requests["summary-again"]
+    other = sender.requests["summary-again"][0]
     moved = Request(other.method, "/hooks/mango/events/call?x=1", other.headers, other.body + b"&note=1")
-    sender.requests["summary-under-another-tail"] = (moved, said)
+    sender.requests["summary-under-another-tail"] = (moved, {"repeats": "summary.http"})
     caller = {"from": {"number": "79161234567"}, "to": {"extension": "101", "line_number": "74951112233"}}
     for number, state in enumerate(("Appeared", "Connected", "Disconnected"), 1):
         call = {"entry_id": entry, "call_id": "MToxMDA1NzU5Mw==", "timestamp": 1780315200, "seq": number}
