@@ -127,7 +127,7 @@ def uis() -> Sender:
         covers="nothing",
         answer=EMPTY,
     )
-    named = 'Ада Лавлейс, ООО "Ромашка"'
+    named = 'Ада Лавлейс, фирма "Ромашка"'
     sender.sample("finished", [f"finished_call_session, {named}"])
     sender.again("finished-again", "finished")
     lost = {"notification_mnemonic": "lost_call_session", "call_session_id": 1780315200, "contact_full_name": None}

@@ -90,8 +90,8 @@ def max_() -> Sender:
     sender.sample("message", ["message_created, Перезвоните мне"])
     sender.again("message-again", "message")
     mid = "mid.0000000001539a2f018f4f1a2b3c4d5e"
-    edited = {"update_type": "message_edited", "message": {"body": {"mid": mid, "text": "Не надо"}}}
-    sender.post("edited", compact(edited), ["message_edited, Не надо"])
+    edited = {"update_type": "message_edited", "message": {"body": {"mid": mid, "text": "Спасибо"}}}
+    sender.post("edited", compact(edited), ["message_edited, Спасибо"])
     for number in (1, 2):
         pressed = {"timestamp": 1780315200000 + number, "callback_id": f"f9LHodD0cOL{number}", "payload": "call"}
         update = {"update_type": "message_callback", "callback": pressed, "message": {"body": {"mid": mid}}}
@@ -176,7 +176,7 @@ def composed() -> Sender:
         covers="nothing",
         answer=json_text("{}"),
     )
-    name, comment = 'Ада "Лавлейс"', "Перезвоните\nпосле 5"
+    name, comment = 'Ада "Лавлейс"', "Перезвоните:\n+79161234567"
     sender.sample("twig-form", [f"order, {name}"])
     sender.again("twig-form-again", "twig-form")
     rows = {"kind": "rows", "id": "7", "name": name, "phone": "", "comment": comment}
