@@ -153,6 +153,7 @@ def calltouch() -> Sender:
     got = "id=1234567&callphase=callconnected&callerphone=79161234567&phonenumber=74951112233"
     sender.post("get", b"", ["callconnected"], "", method="GET", query=got)
     request = {"id": "1234567", "requestNumber": "42", "fio": "Ада Лавлейс", "email": "ada@example.com"}
+    request |= {"siteId": "4242", "source": "yandex", "medium": "cpc", "utmSource": "yandex", "utmCampaign": "spring"}
     sender.post("request", urlencoded(request), ["Ада Лавлейс"], FORM)
     sender.forged("call", reason="token_mismatch")
     return sender
@@ -193,7 +194,8 @@ def ringostat() -> Sender:
     )
     sender.sample("after-call", ["after_call, ANSWERED"], query="event=after_call")
     sender.again("after-call-again", "after-call")
-    rated = compact({"call_id": "ua1-1780315200.123456", "additional_call_data": {"rating": "5"}})
+    call = {"call_id": "ua1-1780315200.123456", "caller": "380441234567", "call_type": "in", "calldate": "2026-06-01"}
+    rated = compact({"additional_call_data": call | {"rating": "5"}})
     sender.post("after-rating", rated, ["after_rating"], query="event=after_rating")
     got = "event=before_call&call_id=ua1-1780315200.123456&caller=380441234567"
     sender.post("get", b"", ["before_call"], "", method="GET", query=got)

@@ -51,7 +51,8 @@ def green_api() -> Sender:
         sent = {"typeWebhook": "outgoingMessageStatus", "idMessage": "BAE5AC0", "status": status}
         sender.post(status, compact(sent), [f"outgoingMessageStatus, {status}"], sign=query("token"))
     for state in ("notAuthorized", "authorized"):
-        changed = {"typeWebhook": "stateInstanceChanged", "stateInstance": state, "timestamp": 1780315200}
+        changed: dict[str, Any] = {"typeWebhook": "stateInstanceChanged", "stateInstance": state}
+        changed["instanceData"] = {"idInstance": 7103000000, "wid": "79990001122@c.us", "typeInstance": "whatsapp"}
         sender.post(f"state-{state.lower()}", compact(changed), ["stateInstanceChanged"])
     sender.forged("message", reason="token_mismatch")
     return sender
@@ -115,7 +116,8 @@ def edna() -> Sender:
     sender.sample("message", ["Перезвоните мне"])
     sender.again("message-again", "message")
     for status in ("DELIVERED", "READ"):
-        sent = {"requestId": "test-00135", "messageId": 8681748, "subjectId": 2, "status": status, "error": None}
+        sent = {"requestId": "test-00135", "messageId": 8681748, "cascadeId": 11, "subject": "example_WA"}
+        sent |= {"subjectId": 345, "status": status, "statusAt": "2026-06-01T12:00:05Z", "error": None}
         sender.post(status.lower(), compact(sent), [status])
     sender.forged("message", reason="token_mismatch")
     return sender
@@ -139,6 +141,7 @@ def z_api() -> Sender:
     sender.post("edited", compact(edited), ["ReceivedCallback, RECEIVED, Obrigado"])
     for status in ("RECEIVED", "READ"):
         read: dict[str, Any] = {"type": "MessageStatusCallback", "instanceId": "A20D", "ids": ["3EB0A", "3EB0B"]}
+        read |= {"momment": 1780315200000, "phone": "5544999999999", "isGroup": False}
         sender.post(f"status-{status.lower()}", compact(read | {"status": status}),
                     [f"MessageStatusCallback, {status}"])  # fmt: skip
     sender.forged("message", reason="token_mismatch")
@@ -160,7 +163,8 @@ def evolution_api() -> Sender:
     sender.again("message-again", "message")
     for status in ("DELIVERY_ACK", "READ"):
         update = {"keyId": "3EB0C767D097B7C7C030", "remoteJid": "5544999999999@s.whatsapp.net", "status": status}
-        body = compact({"event": "messages.update", "instance": "example", "data": update})
+        around = {"sender": "554499999999@s.whatsapp.net", "server_url": "https://evolution.example.com"}
+        body = compact({"event": "messages.update", "instance": "example", "data": update, **around})
         sender.post(f"update-{status.lower().replace('_', '-')}", body, [f"messages.update, {status}"])
     sender.forged("message", reason="token_mismatch")
     return sender
