@@ -187,8 +187,9 @@ class Sender:
         self.requests[name] = (signed, {"probe": True, "answer": dict(answer)})
 
     def request(self, body: bytes, content_type: str = JSON, method: str = "POST", **more: Any) -> Request:
-        """A request of this sender; `query` and `headers` are more of it."""
-        target = f"/hooks/{self.profile}" + (f"?{more['query']}" if more.get("query") else "")
+        """A request of this sender; `tail`, `query` and `headers` are more of it."""
+        target = f"/hooks/{self.profile}" + (f"/{more['tail']}" if more.get("tail") else "")
+        target += f"?{more['query']}" if more.get("query") else ""
         headers = {"User-Agent": self.agent} if self.agent else {}
         headers |= {"Content-Type": content_type} if content_type else {}
         return Request(method, target, headers | more.get("headers", {}), body)
