@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, unquote
 
 from relay.core.errors import NotVerifiedError
 from relay.core.faults import Fault, fault
-from relay.sources.proof.signatures import PER_SECOND, HmacVerifier
+from relay.sources.proof.signatures import ENCODINGS, PER_SECOND, HmacVerifier, decode
 from relay.sources.proof.signed import Given
 from relay.sources.proof.verifier import TokenVerifier, Verifier, as_sent
 from relay.sources.webhook import Reading
@@ -26,8 +26,8 @@ from relay.sources.webhook import Reading
 LARGEST_BODY = 16_000
 """For a larger body only the configured signature is tried: people who set up a sender test with a small one."""
 MOST_WAYS, MOST_SECRETS, MOST_PIECES, MOST_GIVEN, LONGEST_HEADER = 3, 3, 8, 64, 2_000
-LONGEST_DIGEST = 130
-"""Characters of a SHA-512 in hex, in quotes; no encoding is longer."""
+LONGEST_DIGEST = 180
+"""Characters of a SHA-512 in base64 of its hex, in quotes; no encoding is longer."""
 ALGORITHMS = ("sha256", "sha1", "sha512")
 SIZES = {20, 32, 64}
 TOKEN_HEADERS = (
@@ -183,14 +183,10 @@ def _decoded(encoding: str, text: str) -> Iterator[tuple[bytes, tuple[Fault, ...
     """The bytes in each encoding that the text can have, with a fault unless it is the configured one."""
     if len(text) > LONGEST_DIGEST:
         return
-    for name in sorted(("hex", "base64", "base64url"), key=lambda name: name != encoding):
+    for name in sorted(ENCODINGS, key=lambda name: name != encoding):
         try:
-            if name == "hex":
-                raw = bytes.fromhex(text)
-            else:
-                padded = text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4)
-                raw = base64.b64decode(padded, altchars=b"-_" if name == "base64url" else None, validate=True)
-        except (ValueError, binascii.Error):
+            raw = decode(text, name)
+        except ValueError:
             continue
         if len(raw) in SIZES:
             yield raw, () if name == encoding else (fault("encoded_as", encoding=name),)
@@ -205,19 +201,19 @@ def _digests_expected(
     if identity is None:
         return
     given = Given(stamp, identity)
-    signed = verifier.signed.write(reading, given)
     secrets, configured = verifier.secrets[:MOST_SECRETS], verifier.algorithm
-    for secret in secrets:
+    texts = [verifier.text(reading, given, secret) for secret in secrets]
+    for secret, signed in zip(secrets, texts, strict=True):
         yield hmac.digest(secret, signed, configured), ()
     if len(webhook.body) > LARGEST_BODY:
         return
     bodies = list(_bodies(webhook.body)) if "body" in verifier.signed.kinds else []
-    for secret in secrets:
+    for secret, signed in zip(secrets, texts, strict=True):
         for algorithm in ALGORITHMS:
             if algorithm != configured:
                 yield hmac.digest(secret, signed, algorithm), (fault("made_with", algorithm=algorithm),)
         for body, words in bodies:
-            other = verifier.signed.write(reading.with_body(body), given)
+            other = verifier.text(reading.with_body(body), given, secret)
             yield hmac.digest(secret, other, configured), (words,)
         if signed != webhook.body:
             yield hmac.digest(secret, webhook.body, configured), (fault("over_body_alone"),)

@@ -85,30 +85,48 @@ ROOTS = ("method", "query", "headers", "body")
 """Names that an expression may use: headers in lower case, the query as a map, the body as it was read."""
 
 
-class Reading:
-    """One webhook, read lazily. read: reads the body as its source does."""
+class _Once:
+    """A value that is read at most once, on demand."""
 
-    __slots__ = ("_body", "_context", "_error", "_read", "webhook")
+    __slots__ = ("_error", "_read", "_value")
 
-    def __init__(self, webhook: Webhook, read: Callable[[], Any]) -> None:
-        self.webhook = webhook
+    def __init__(self, read: Callable[[], Any]) -> None:
         self._read: Callable[[], Any] | None = read
-        self._body: Any = None
+        self._value: Any = None
         self._error: UnreadableError | UnsupportedTypeError | None = None
+
+    def get(self) -> Any:
+        """The value. Raises UnreadableError and UnsupportedTypeError, the same one each time."""
+        if self._read:
+            read, self._read = self._read, None
+            try:
+                self._value = read()
+            except (UnreadableError, UnsupportedTypeError) as error:
+                self._error = error
+        if self._error:
+            raise self._error
+        return self._value
+
+
+class Reading:
+    """One webhook, read lazily. read: reads the body as its source does; read_as_sent: as a signature covers it."""
+
+    __slots__ = ("_as_sent", "_body", "_context", "webhook")
+
+    def __init__(self, webhook: Webhook, read: Callable[[], Any], read_as_sent: Callable[[], Any]) -> None:
+        self.webhook = webhook
+        self._body, self._as_sent = _Once(read), _Once(read_as_sent)
         self._context: dict[str, Any] | None = None
 
     @property
     def body(self) -> Any:
         """The body as plain values. Raises UnreadableError and UnsupportedTypeError, the same one each time."""
-        if self._read:
-            read, self._read = self._read, None
-            try:
-                self._body = read()
-            except (UnreadableError, UnsupportedTypeError) as error:
-                self._error = error
-        if self._error:
-            raise self._error
-        return self._body
+        return self._body.get()
+
+    @property
+    def body_as_sent(self) -> Any:
+        """The body as a signature covers it, see BodyReader.read_as_sent. Raises as body."""
+        return self._as_sent.get()
 
     def find(self, expression: Expression, beside: Mapping[str, Any] | None = None) -> Any:
         """The value that an expression over ROOTS finds. An unreadable or missing body is null.
@@ -155,7 +173,7 @@ class Reading:
 
     def with_body(self, body: bytes) -> Reading:
         """The same webhook with another body. Only the bytes of that body can be read."""
-        return Reading(replace(self.webhook, body=body), lambda: None)
+        return Reading(replace(self.webhook, body=body), lambda: None, lambda: None)
 
     @property
     def body_sha256(self) -> str:
