@@ -96,7 +96,7 @@ def tbank() -> Sender:
     card = {"TerminalKey": "1234567890DEMO", "CustomerKey": "Ада", "RequestKey": "13021e10-a3ed-4f14-bcd1-823b5ac37390",
             "Success": True, "Status": "COMPLETED", "ErrorCode": "0", "CardId": 155, "Pan": "430000******0777",
             "NotificationType": "LINKCARD"}  # fmt: skip
-    sender.post("card", compact(card), ["null, COMPLETED"])
+    sender.post("card", compact(card), ["COMPLETED"])
     changed(sender, "confirmed", b"140000", b"940000")
     sender.forged("confirmed")
     return sender
@@ -264,7 +264,8 @@ def liqpay() -> Sender:
     reversed_ = {**content, "status": "reversed", "refund_amount": 100.5}
     sender.post("reversed", urlencoded({"data": b64(compact(reversed_))}), ["17, reversed"], FORM)
     sender.again("success-with-more", "success", sender.plain["success"].body + b"&extra=1")
-    changed(sender, "success", b"data=eyJ", b"data=fyJ")
+    dearer = urlencoded({"data": b64(compact({**content, "amount": 900.5}))})
+    changed(sender, "success", sender.plain["success"].body, dearer)
     sender.forged("success")
     return sender
 
