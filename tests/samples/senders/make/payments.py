@@ -66,6 +66,11 @@ def changed(sender: Sender, of_: str, before: bytes, after: bytes, name: str = "
     sender.requests[name] = (Request(signed.method, target, signed.headers, body), {"refused": "signature_mismatch"})
 
 
+def refuse(sender: Sender, name: str, request: Request, reason: str = "proof_missing") -> None:
+    """What is signed with the same secret and is no notification."""
+    sender.requests[name] = (sender.sign(request, sender.secret), {"refused": reason})
+
+
 def also(sender: Sender, name: str, of_: str, request: Request) -> None:
     """The same event in another spelling."""
     sender.requests[name] = (sender.sign(request, sender.secret), {"repeats": f"{of_}.http"})
@@ -151,8 +156,13 @@ def paykeeper() -> Sender:
     body = sender.plain["paid"].body
     sender.again("paid-with-other-email", "paid", body.replace(b"ada%40", b"eve%40") + b"&batch_date=2026-06-01")
     other = urlencoded({"id": "71026", "sum": "10.00", "clientid": "", "orderid": "", "ps_id": "32"})
-    sender.post("without-order", other, ["71026, "], FORM, expected={"answer": answer("71026")})
+    sender.post("without-order", other, ["71026"], FORM, expected={"answer": answer("71026")})
     changed(sender, "paid", b"1500.00", b"9500.00")
+    # The answer to a request is no proof of another one, whose values are cut elsewhere.
+    for name, cut in {"answer-as-proof": {"id": "7", "sum": "1025"}, "without-sum": {"id": "71025"},
+                      "two-sums": [("id", "71025"), ("sum", "."), ("sum", "1")]}.items():  # fmt: skip
+        stolen = urlencoded(cut) + f"&key={hexadecimal(md5, '71025' + secret)}".encode()
+        sender.requests[name] = (sender.request(stolen, FORM), {"refused": "proof_missing"})
     sender.forged("paid")
     return sender
 
@@ -192,6 +202,8 @@ def prodamus() -> Sender:
     sender.post("denied", urlencoded({**pairs, "payment_status": "order_denied"}), ["1, order_denied"], FORM)
     renewed = {**pairs, "subscription[id]": "7", "subscription[payment_num]": "2"}
     sender.post("renewed", urlencoded(renewed), ["1, success"], FORM)
+    link = {"do": "pay", "order_id": "2", "products[0][name]": "Чай", "products[0][price]": "10", "sys": "shop"}
+    refuse(sender, "link-of-the-shop", sender.request(urlencoded(link), FORM))
     sender.forged("paid")
     return sender
 
@@ -243,6 +255,12 @@ def unitpay() -> Sender:
     sender.post("error", b"", ["error, 17"], query=urlencode({**pay, "method": "error"}), **get)
     asked = sender.request(b"", query=urlencode({**pay, "method": "check"}), **get)
     sender.probe("check", asked, json_text('{"result": {"message": "Check is successful"}}'), is_signed=True)
+    # A captured check, cut elsewhere; and the shop's own form: account, currency, description and sum.
+    signed = sender.requests["check"][0]
+    cut = signed.target.replace("method=check&params%5Baccount%5D=17", "method=check%7Bup%7D17")
+    sender.requests["check-cut-elsewhere"] = (Request("GET", cut, {}, b""), {"refused": "proof_missing"})
+    form = {"method": "pay", "params[a]": "RUB", "params[account]": "17", "params[orderSum]": "1.00"}
+    refuse(sender, "form-of-the-shop", sender.request(b"", query=urlencode(form), **get))
     changed(sender, "pay", b"100.00", b"900.00")
     sender.forged("pay")
     return sender
@@ -264,6 +282,8 @@ def liqpay() -> Sender:
     reversed_ = {**content, "status": "reversed", "refund_amount": 100.5}
     sender.post("reversed", urlencoded({"data": b64(compact(reversed_))}), ["17, reversed"], FORM)
     sender.again("success-with-more", "success", sender.plain["success"].body + b"&extra=1")
+    form = {"version": 3, "action": "pay", "amount": 1, "currency": "UAH", "order_id": "17", "description": "Чай"}
+    refuse(sender, "form-of-the-shop", sender.request(urlencoded({"data": b64(compact(form))}), FORM))
     dearer = urlencoded({"data": b64(compact({**content, "amount": 900.5}))})
     changed(sender, "success", sender.plain["success"].body, dearer)
     sender.forged("success")
@@ -299,6 +319,11 @@ def wayforpay() -> Sender:
     # Its PHP library reads such a form: the JSON is its only name.
     other = {**content, "orderReference": "Чай-2"}
     sender.post("as-form", compact(other), ["Чай-2, Approved"], FORM, expected={"answer": answer("Чай-2")})
+    # The shop's own form: account;domain;order;date;amount;currency;product;count;price.
+    form = {"merchantAccount": "test_merch_n1", "orderReference": "shop.example", "amount": "DH783024",
+            "currency": "1780315200", "authCode": "1", "cardPan": "UAH", "transactionStatus": "Approved",
+            "reasonCode": "1;1"}  # fmt: skip
+    refuse(sender, "form-of-the-shop", sender.request(compact(form)))
     changed(sender, "approved", b"1547.36", b"1547.37")
     sender.forged("approved")
     return sender
@@ -488,6 +513,8 @@ def freedompay() -> Sender:
     failed = at_result.with_body(urlencoded({**pairs, "pg_result": "0", "pg_salt": "a<b>&c"}))
     sender._add("failed", failed, {"events": ["17, 0"], "answer": answer("a<b>&c", "a&lt;b&gt;&amp;c")})
     changed(sender, "paid", b"1500.00", b"9500.00")
+    stolen = urlencoded({"pg_payment_id": "8d1d5d7b0e", "pg_result": "ok"})
+    refuse(sender, "answer-as-proof", at_result.with_body(stolen))
     sender.forged("paid")
     return sender
 
@@ -537,6 +564,9 @@ def click() -> Sender:
     cut = signed.replace(b"amount=5010", b"amount=50").replace(b"action=0", b"action=1")
     cut = cut.replace(b"sign_time=2026", b"sign_time=002026")
     sender.requests["prepare-cut-elsewhere"] = (prepare.with_body(cut), {"refused": "proof_missing"})
+    timeless = signed.replace(b"&sign_time=2026-06-01+17%3A00%3A00", b"")
+    timeless = timeless.replace(b"action=0", b"action=02026-06-01+17%3A00%3A00")
+    sender.requests["prepare-without-time"] = (prepare.with_body(timeless), {"refused": "proof_missing"})
     changed(sender, "complete", b"amount=1000", b"amount=9000")
     sender.forged("complete")
     return sender
