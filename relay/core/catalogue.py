@@ -471,6 +471,7 @@ NEAR_MISSES: Mapping[str, str] = {
     "secret_is_base64": "the secret is base64: key: base64",
     "encoded_as": "encoded as %(encoding)s",
     "made_with": "made with %(algorithm)s",
+    "over_other_empty_values": "made with empty values where values.empty says without them, or the other way round",
     "over_body_alone": "over the body alone",
     "over_body_without_line_end": "over the body without its last line end",
     "over_body_with_line_end": "over the body with a line end after it",

@@ -125,6 +125,11 @@ class Signed:
         parts = (replace(part, values=whole) if part.kind == "values" else part for part in self.parts)
         return replace(self, parts=tuple(parts))
 
+    def with_other_empty(self) -> Signed | None:
+        """The same text with the empty values that it leaves out, or without those that it has; None: no {values}."""
+        values = next((part.values for part in self.parts if part.values), None)
+        return self.with_values(replace(values, empty=not values.empty)) if values else None
+
     def write(self, reading: Reading, given: Given) -> bytes:
         """The signed bytes. Raises NotVerifiedError: body_unreadable."""
         if self.text == "{body}":
