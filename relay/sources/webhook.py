@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -112,14 +113,26 @@ class _Once:
         return self._value
 
 
+Split = Callable[[Webhook, Any], Iterator[tuple[bytes, Any]] | None]
+
+
 class Reading:
-    """One webhook, read lazily. read: reads the body as its source does; read_as_sent: as a signature covers it."""
+    """One webhook, read lazily. read: reads the body as its source does; read_as_sent: as a signature covers it. split:
+    of a batch, gives each entry as bytes and as it was read; None if it is no batch.
+    """
 
-    __slots__ = ("_as_sent", "_body", "_context", "webhook")
+    __slots__ = ("_as_sent", "_body", "_context", "_split", "webhook")
 
-    def __init__(self, webhook: Webhook, read: Callable[[], Any], read_as_sent: Callable[[], Any]) -> None:
+    def __init__(
+        self,
+        webhook: Webhook,
+        read: Callable[[], Any],
+        read_as_sent: Callable[[], Any],
+        split: Split | None = None,
+    ) -> None:
         self.webhook = webhook
         self._body, self._as_sent = _Once(read), _Once(read_as_sent)
+        self._split = split
         self._context: dict[str, Any] | None = None
 
     @property
@@ -159,6 +172,17 @@ class Reading:
             }
         return self._context
 
+    def entries(self) -> Iterator[Reading]:
+        """The entries of a batch in order, each with a body of its own; of another webhook only itself.
+
+        Raises UnreadableError and UnsupportedTypeError.
+        """
+        found = self._split(self.webhook, self.body) if self._split else None
+        if found is None:
+            yield self
+        for body, content in found or ():
+            yield Reading(replace(self.webhook, body=body), partial(_same, content), partial(_same, content))
+
     @property
     def fields(self) -> list[tuple[bytes, bytes]]:
         """The fields of a urlencoded form, decoded but not nested; none if there is no body.
@@ -196,6 +220,10 @@ class Reading:
             return read_query(self.webhook.query_string)
         except UnreadableError:
             return {}
+
+
+def _same(content: Any) -> Any:
+    return content
 
 
 def text_of(value: Any) -> str | None:
