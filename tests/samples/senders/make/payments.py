@@ -226,7 +226,12 @@ def yoomoney() -> Sender:
     body = sender.plain["card"].body
     sender.again("card-with-other-email", "card", body + b"&email=eve%40example.com")
     wallet = body.replace(b"card-incoming", b"p2p-incoming").replace(b"1234567890", b"904035776918098009")
-    sender.post("wallet", wallet.replace(b"sender=", b"sender=41001000040"), ["904035776918098009, order 17"], FORM)
+    wallet = (
+        wallet.replace(b"sender=", b"sender=41001000040")
+        + b"&"
+        + urlencoded({"lastname": "Лавлейс", "firstname": "Ада", "phone": "+79995550100", "email": "ada@example.com"})
+    )
+    sender.post("wallet", wallet, ["904035776918098009, order 17"], FORM)
     changed(sender, "card", b"98.50", b"98.51")
     sender.forged("card")
     return sender
@@ -245,7 +250,8 @@ def unitpay() -> Sender:
         "unitpay", sees="body.[method, params.account]", sign=sign, secret="secret-of-unitpay", covers="part",
         answer=json_text('{"result": {"message": "Payment has been received"}}'),
     )  # fmt: skip
-    pay = {"method": "pay", "params[account]": "17", "params[date]": "2026-06-01 12:00:00", "params[operator]": "card",
+    pay = {"method": "pay", "params[account]": "17", "params[customerEmail]": "ada@example.com",
+           "params[date]": "2026-06-01 12:00:00", "params[operator]": "card",
            "params[orderCurrency]": "RUB", "params[orderSum]": "100.00", "params[payerSum]": "100.00",
            "params[paymentType]": "card", "params[phone]": "79995550100", "params[projectId]": "1",
            "params[sum]": "100", "params[test]": "0", "params[unitpayId]": "2147483647"}  # fmt: skip
@@ -703,7 +709,13 @@ def adyen() -> Sender:
 
     sender.again("authorised-with-another-date", "authorised", several({"eventDate": "2026-06-02T12:00:00+02:00"}))
     refund = {"eventCode": "REFUND", "pspReference": "8314073381342284", "originalReference": item["pspReference"]}
-    capture = {"eventCode": "CAPTURE", "pspReference": "8314073381342285", "originalReference": item["pspReference"]}
+    shopper = {"additionalData": {"shopperEmail": "ada@example.com"}}
+    capture = {
+        **shopper,
+        "eventCode": "CAPTURE",
+        "pspReference": "8314073381342285",
+        "originalReference": item["pspReference"],
+    }
     sender.post("two", several(refund, capture), ["17, REFUND", "17, CAPTURE"])
     changed(sender, "two", b'"CAPTURE"', b'"AUTHORISATION"', "second-changed")
     sender.forged("authorised")
