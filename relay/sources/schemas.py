@@ -404,7 +404,7 @@ class _SignatureSchema(_PlacedSchema):
         has_secret = content["signed"].has_secret or bool(values and values.secret is not None)
         if content.get("kind") == "hash" and not has_secret:
             found.append(("signed", fault("expected_secret_signed")))
-        if content.get("kind") in PUBLIC_KEY and "secret" in kinds:
+        if content.get("kind") in PUBLIC_KEY and has_secret:
             found.append(("signed", fault("expected_no_secret_signed")))
         if content["entries"] and (content.get("field") is None or kinds & NOT_OF_ENTRY):
             found.append(("entries", fault("expected_fields_of_entry")))
@@ -441,6 +441,7 @@ class _HmacSchema(_HashSchema):
 
 class _RsaSchema(_SignatureSchema):
     algorithm = Choice("sha1", "sha256", "sha512", load_default="sha256")
+    values = Whole(_ValuesSchema(), load_default=None)
 
 
 BINDING = ("body_hash", "url_hash", "claim")

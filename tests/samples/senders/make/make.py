@@ -8,7 +8,21 @@ import sys
 import time_machine
 from kit import AT
 
-MODULES = ("forms", "shops", "desks", "talk", "meta", "mail", "crm", "clouds", "russia", "more", "calls", "chats")
+MODULES = (
+    "forms",
+    "shops",
+    "payments",
+    "desks",
+    "talk",
+    "meta",
+    "mail",
+    "crm",
+    "clouds",
+    "russia",
+    "more",
+    "calls",
+    "chats",
+)
 
 
 def main(wanted: list[str]) -> None:
