@@ -8,7 +8,7 @@ import sys
 import time_machine
 from kit import AT
 
-MODULES = ("forms", "shops", "desks", "talk", "meta", "mail", "crm", "clouds", "russia", "more")
+MODULES = ("forms", "shops", "desks", "talk", "meta", "mail", "crm", "clouds", "russia", "leads", "more")
 
 
 def main(wanted: list[str]) -> None:
