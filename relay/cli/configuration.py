@@ -40,9 +40,11 @@ from relay.rules import Rule
 from relay.runtime.secret_file import kept_secrets
 from relay.sources import Source, load_sources
 from relay.sources.answers import NAMED
+from relay.sources.finding import find_profiles
 from relay.sources.loading import OWN_PROFILES, Profile, Profiles, warn_of_secrets
 from relay.sources.proof.verifier import words_of
 from relay.sources.recognition import UNKNOWN, likenesses
+from relay.sources.schemas import COUNTRY, KINDS
 from relay.store import Store
 from relay.store.operators.audit_log import who_in_terminal
 
@@ -207,7 +209,8 @@ def draft_rule(options: argparse.Namespace) -> int:
         raise RelayError(f"{event.id} cannot be read: {error}") from None
     if not contexts:
         raise RelayError(f"{event.id} has nothing to draft from: its body was removed, or it is an empty batch")
-    tree = tree_of(contexts[0])
+    profile = Profiles(settings.config / OWN_PROFILES).get(source.profile or "", Mistakes())
+    tree = tree_of(contexts[0], places=profile.places if profile else None)
     name = options.name or rule_name(source.name, tree, {rule.name for rule in config.rules.all()})
     portal = options.portal or min(config.portals, default="main")
     say(whole_draft(name, source.name, portal, tree, event.id).rstrip("\n"))
@@ -281,8 +284,12 @@ def _say_lines(lines: Iterator[str]) -> None:
         say(line)
 
 
-def list_sources(_options: argparse.Namespace) -> int:
-    """List every source: its proof, its last event, and its problems."""
+def list_sources(options: argparse.Namespace) -> int:
+    """List every source: its proof, its last event, and its problems. With --profiles, list profiles; 1 if none."""
+    if options.profiles is not None:
+        return _list_profiles(options)
+    if options.kind or options.country:
+        options.parser.error("--kind and --country: expected with --profiles")
     settings = settings_here()
     config, store = load_config(settings.config, None), Store.open(settings.redis_url)
     presence = store.statistics.of_sources(list(config.sources))
@@ -297,13 +304,33 @@ def list_sources(_options: argparse.Namespace) -> int:
     return 0
 
 
+def _list_profiles(options: argparse.Namespace) -> int:
+    if options.kind and options.kind not in KINDS:
+        options.parser.error(f"--kind {options.kind!r}: expected one of {', '.join(KINDS)}")
+    if options.country and not COUNTRY.fullmatch(options.country.upper()):
+        options.parser.error(f"--country {options.country!r}: expected two letters, such as RU")
+    mistakes = Mistakes()
+    every = Profiles(config_folder() / OWN_PROFILES).every(mistakes)
+    found = find_profiles(every, " ".join(options.profiles), kind=options.kind, country=options.country)
+    _say_profiles(found)
+    if not found:
+        say("no profile has these words: `sources show inbox` takes anything, and says which profile fits", error=True)
+    mistakes.raise_any()
+    return 0 if found else 1
+
+
+def _say_profiles(profiles: Sequence[Profile]) -> None:
+    """A line each: the name for sources.yaml, the kind, the title with other spellings, and the countries."""
+    for profile in profiles:
+        others = f" ({', '.join(profile.names)})" if profile.names else ""
+        say(f"{profile.name:20} {profile.kind:11} {profile.title}{others} {' '.join(profile.countries)}".rstrip())
+
+
 def show_profile(options: argparse.Namespace) -> int:
     """Print a profile and what to enter at the sender; without a name, list every profile. Raises NotFoundError."""
     profiles, mistakes = Profiles(config_folder() / OWN_PROFILES), Mistakes()
     if options.profile is None:
-        for name in profiles.names:
-            if profile := profiles.get(name, mistakes):
-                say(f"{name:20} {profile.title}")
+        _say_profiles(profiles.every(mistakes))
         mistakes.raise_any()
         return 0
     if not profiles.is_known(options.profile):
@@ -407,6 +434,8 @@ def _describe(profile: Profile) -> None:
         ("a payload lacks", profile.thin or "nothing"),
     ):
         say(f"{name + ':':22} {text}")
+    for doubt in profile.doubts:
+        say(f"{'not certain:':22} {doubt}")
     say("\n".join(["", "from:", *(f"  {link}" for link in profile.docs)]))
 
 

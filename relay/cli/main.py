@@ -208,8 +208,11 @@ def _add_history(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def _add_sources(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     actions = _group(commands, "sources", "who may send: list them, set one up, send a sample")
     module = "relay.cli.configuration"
-    text = "list the sources: address, proof, last event, problems"
-    _command(actions, "list", f"{module}:list_sources", text, "sources list")
+    text = "list the sources: address, proof, last event, problems; or the profiles of senders"
+    listed = _command(actions, "list", f"{module}:list_sources", text, "sources list --profiles tilda --country RU")
+    listed.add_argument("--profiles", metavar="TEXT", nargs="*", help="list the profiles whose names have these words")
+    listed.add_argument("--country", metavar="CC", help="only profiles of senders that are used there, such as RU")
+    listed.add_argument("--kind", help="only profiles of this kind, such as forms")
     text = "show what to enter at a sender, step by step; without a name, list the profiles"
     shown = _command(actions, "show", f"{module}:show_profile", text, "sources show stripe")
     shown.add_argument("profile", metavar="PROFILE", nargs="?")

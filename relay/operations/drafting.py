@@ -15,6 +15,7 @@ from typing import Any
 
 from marshmallow import ValidationError
 
+from relay.configuration.expressions import Expression, is_nothing
 from relay.core.errors import NotFoundError
 from relay.core.phrases import phrase, verbatim
 from relay.core.plan import COMMUNICATIONS, DYNAMIC, FORMS, SOUGHT_BY, WITH_COMMUNICATIONS
@@ -41,17 +42,21 @@ DOCUMENTS = ("lead", "deal", "contact", "company", "quote", "invoice")
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One value or map in an event. number: its position in the tree. children: empty for a value."""
+    """One value or map in an event. number: its position in the tree. children: empty for a value.
+
+    expression: what finds it, where its keys do not say that.
+    """
 
     number: int
     keys: tuple[str | int, ...]
     value: Any = field(repr=False)
     children: tuple[Node, ...] = ()
+    expression: str = ""
 
     @property
     def path(self) -> str:
         """The JMESPath expression that finds it."""
-        return path_of(self.keys)
+        return self.expression or path_of(self.keys)
 
     @property
     def name(self) -> str:
@@ -78,23 +83,36 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """The tree of values that a rule sees of an event. is_cut: the event has more than can be shown."""
+    """The tree of values that a rule sees of an event. is_cut: the event has more than can be shown.
+
+    placed: the values whose places the sender's profile knows, under the profile's names for them, such as `phone`.
+    """
 
     roots: tuple[Node, ...]
     is_cut: bool = False
+    placed: tuple[Node, ...] = ()
 
     def leaves(self) -> list[Node]:
         return [leaf for root in self.roots for leaf in root.leaves()]
 
     def find(self, number: int) -> Node | None:
-        return next((found for root in self.roots if (found := root.find(number))), None)
+        return next((found for root in (*self.roots, *self.placed) if (found := root.find(number))), None)
 
 
-def tree_of(context: Mapping[str, Any], most: int = MOST_NODES) -> Tree:
-    """The tree of what rules see (relay/sources/events.py). most: the nodes that it may have."""
+def tree_of(context: Mapping[str, Any], most: int = MOST_NODES, places: Mapping[str, Expression] | None = None) -> Tree:
+    """The tree of what rules see (relay/sources/events.py). most: the nodes that it may have.
+
+    places: where the sender's profile says that values are, by their names.
+    """
     builder = _Builder(most)
     roots = [builder.build((name,), context[name]) for name in ROOTS if context.get(name) not in (None, "", {}, [])]
-    return Tree(tuple(root for root in roots if root), builder.is_cut)
+    found = [(name, place.text, place.find(context)) for name, place in (places or {}).items()]
+    known = [one for one in found if not isinstance(one[2], dict | list) and not is_nothing(one[2])]
+    placed = [
+        Node(number, ("body", name), value, expression=text)
+        for number, (name, text, value) in enumerate(known, builder.count + 1)
+    ]
+    return Tree(tuple(root for root in roots if root), builder.is_cut, tuple(placed))
 
 
 class _Builder:
@@ -286,7 +304,8 @@ def whole_draft(name: str, source: str, portal: str, tree: Tree, origin: str) ->
     text = put(draft(name, source, portal, tree, origin), ("start", "template_id"), "1")
     if "document_id" not in content_of(text)["start"]:
         text = put(text, ("start", "document_id"), '{lead: "1"}')
-    for leaf in [one for one in tree.leaves() if one.keys[0] == "body"][:MOST_DRAFTED]:
+    body = [one for one in tree.leaves() if one.keys[0] == "body"]
+    for leaf in [*tree.placed, *body][:MOST_DRAFTED]:
         if leaf.value not in (None, "") and not isinstance(leaf.value, dict) and _has_type(leaf.value):
             text, _ = take(text, leaf)
     return put(text, ("start", "parameters"), "{}")
@@ -328,6 +347,16 @@ MADE = {
 MADE_FOR_A_CONTACT = ("lead", "deal")
 """The kinds that have a field for their contact."""
 """The documents that a rule can make on this page, with the fields offered; others are written by hand."""
+FIELDS = {
+    "name": "name",
+    "last_name": "lastName",
+    "phone": "phone",
+    "email": "email",
+    "comment": "comments",
+    "amount": "opportunity",
+}
+"""The field of a new document for each value that a profile may place (relay/sources/schemas.py, PLACED)."""
+PERSON = ("name", "lastName", *SOUGHT_BY)
 CLIENT, ABOUT = "client", "contact"
 """The name and the kind of the step that finds a person."""
 
@@ -463,7 +492,7 @@ def contact_first(text: str, tree: Tree | None, template: PortalTemplate | None)
 
 def document_first(text: str, tree: Tree | None, template: PortalTemplate | None) -> str:
     """Make a new lead or deal for the event, and run the workflow on it. Raises UneditableError and NotFoundError."""
-    kind, found = kind_of(text, template), _person_in(tree)
+    kind, found, placed = kind_of(text, template), _person_in(tree), placed_in(tree)
     if kind not in MADE_FOR_A_CONTACT:
         raise NotFoundError(phrase("a new document can be made by a click if it is a lead or a deal"))
     title = str(content_of(text).get("source") or "relay")
@@ -472,13 +501,21 @@ def document_first(text: str, tree: Tree | None, template: PortalTemplate | None
         title = f"{title}: {{{name}}}"
     if not has(text, ("make", kind, kind, "title")):
         text = put(text, ("make", kind, kind, "title"), json.dumps(title, ensure_ascii=False))
+    for name in MADE[kind]:
+        if name in placed and name not in found and not has(text, ("make", kind, kind, name)):
+            text = map_value(text, placed[name], f"{MAKE}{name}", template)
     text = put(text, ("start", "document_id"), f"{{{kind}: {filled(kind)}}}")
     return _joined(text, kind)
 
 
+def placed_in(tree: Tree | None) -> dict[str, Node]:
+    """The values whose places the profile knows, by the field of a new document that each is for."""
+    return {FIELDS[node.name]: node for node in tree.placed if node.name in FIELDS} if tree else {}
+
+
 def _person_in(tree: Tree | None) -> dict[str, Node]:
-    """The first name, phone and e-mail in the event's body, by the contact's field."""
-    found: dict[str, Node] = {}
+    """The name, phone and e-mail that the profile knows, else the first in the event's body, by the contact's field."""
+    found = {name: node for name, node in placed_in(tree).items() if name in PERSON}
     for leaf in tree.leaves() if tree else ():
         if leaf.keys[0] != "body" or leaf.value in (None, ""):
             continue
@@ -486,7 +523,7 @@ def _person_in(tree: Tree | None) -> dict[str, Node]:
             found.setdefault("name", leaf)
         elif (kind := type_of(leaf.value, leaf.name)) in SOUGHT_BY:
             found.setdefault(kind, leaf)
-    return {name: found[name] for name in ("name", *SOUGHT_BY) if name in found}
+    return {name: found[name] for name in PERSON if name in found}
 
 
 def choose(text: str, template: PortalTemplate, tree: Tree | None) -> str:
@@ -502,7 +539,7 @@ def choose(text: str, template: PortalTemplate, tree: Tree | None) -> str:
         inner = value[-1] if isinstance(value, list) and value else value
         if isinstance(inner, str):
             text = put(text, ("start", "document_id"), _document(kind_of("", template), json.dumps(inner), template))
-    leaves = [leaf for leaf in tree.leaves() if leaf.keys[0] == "body"] if tree else []
+    leaves = [*tree.placed, *(leaf for leaf in tree.leaves() if leaf.keys[0] == "body")] if tree else []
     for parameter in template.parameters:
         names = {_bare(parameter.id), _bare(parameter.title)}
         like = next((leaf for leaf in leaves if _bare(leaf.name) in names and leaf.value not in (None, "")), None)

@@ -15,7 +15,7 @@ from relay.configuration.files import Mistakes, instead_of_files
 from relay.configuration.portals import variable_prefix
 from relay.core.plan import WITH_COMMUNICATIONS
 from relay.operations.deciding import contexts_of
-from relay.operations.drafting import MADE, Node, Tree, draft, take, tree_of
+from relay.operations.drafting import MADE, Node, Tree, draft, placed_in, take, tree_of
 from relay.operations.editor_schemas import FOLDER, modeline
 from relay.operations.rule_text import content_of, filled, has, put, scalar
 from relay.operations.sampling import sample_event
@@ -88,7 +88,7 @@ def rule_text(config: Path, sources: str, wishes: Wishes, now: datetime) -> str:
     """
     source = source_of(config, sources, wishes.source)
     contexts = contexts_of(source, sample_event(source, wishes.profile, now))
-    tree = tree_of(contexts[0]) if contexts else None
+    tree = tree_of(contexts[0], places=wishes.profile.places) if contexts else None
     text = put(
         draft(wishes.source, wishes.source, wishes.portal, tree), ("start", "template_id"), str(wishes.template or 0)
     )
@@ -111,7 +111,7 @@ def _made(text: str, tree: Tree | None, wishes: Wishes) -> str:
     place = ("make", kind, kind)
     if "title" in MADE[kind]:
         text = put(text, (*place, "title"), scalar(f"From {wishes.source}"))
-    for field, leaf in _fields_of(kind, tree.leaves() if tree else ()):
+    for field, leaf in _fields_of(kind, tree) if tree else ():
         text, value = take(text, leaf)
         text = put(text, (*place, field), filled(value))
     if not has(text, place):
@@ -119,13 +119,14 @@ def _made(text: str, tree: Tree | None, wishes: Wishes) -> str:
     return put(text, ("start", "document_id"), f"{{{kind}: {filled(kind)}}}")
 
 
-def _fields_of(kind: str, leaves: Iterable[Node]) -> Iterable[tuple[str, Node]]:
-    """The fields of a new document, with the first value of the event for each."""
-    body = [leaf for leaf in leaves if leaf.keys[0] == "body" and isinstance(leaf.value, str) and leaf.value]
+def _fields_of(kind: str, tree: Tree) -> Iterable[tuple[str, Node]]:
+    """The fields of a new document, each with the value that the profile knows, else the first that is called so."""
+    body = [leaf for leaf in tree.leaves() if leaf.keys[0] == "body" and isinstance(leaf.value, str) and leaf.value]
     wanted = {"name": _PERSON, "phone": _PHONE, "email": _EMAIL, "comments": _COMMENT}
     found = {field: next((leaf for leaf in body if like.fullmatch(leaf.name)), None) for field, like in wanted.items()}
     if not found["phone"] and not found["email"]:
         found["name"] = None  # of a thing, not of a person
+    found |= placed_in(tree)
     takes = {*MADE[kind], *(("phone", "email") if kind in WITH_COMMUNICATIONS else ())}
     return [(field, leaf) for field, leaf in found.items() if leaf and field in takes]
 

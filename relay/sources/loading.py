@@ -65,6 +65,31 @@ class Profile:
         return str(self.content["title"])
 
     @property
+    def kind(self) -> str:
+        return str(self.content["kind"])
+
+    @property
+    def countries(self) -> tuple[str, ...]:
+        """Where the sender is used (ISO 3166, two letters); empty: everywhere."""
+        return tuple(self.content["countries"])
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Other spellings of the title."""
+        return tuple(self.content["names"])
+
+    @property
+    def doubts(self) -> list[str]:
+        """What nobody has confirmed, in sentences."""
+        return list(self.content["doubtful"])
+
+    @property
+    def places(self) -> Mapping[str, Expression]:
+        """Where an event has the values that most rules need, by their names (schemas.py, PLACED)."""
+        places: Mapping[str, Expression] = self.content["places"]
+        return places
+
+    @property
     def docs(self) -> list[str]:
         return list(self.content["docs"])
 
@@ -173,8 +198,12 @@ class Profiles:
         """The profile of this name; None if there is none, or if it has a mistake, which is then noted."""
         if name not in self._read:
             file = self.file(name)
-            self._read[name] = _load(name, file, mistakes) if file else None
+            self._read[name] = (_SHIPPED_READ.get(file) or _load(name, file, mistakes)) if file else None
         return self._read[name]
+
+    def every(self, mistakes: Mistakes) -> list[Profile]:
+        """Every profile without a mistake, by its name."""
+        return [profile for name in self.names if (profile := self.get(name, mistakes))]
 
     def is_known(self, name: str) -> bool:
         """Whether there is such a profile, even with mistakes."""
@@ -241,7 +270,16 @@ def _load(name: str, file: Path, mistakes: Mistakes) -> Profile | None:
         return None
     content = config.check(ProfileSchema())
     check_dedup(config, (), content)
-    return Profile(name, file, content) if config.is_right else None
+    if not config.is_right:
+        return None
+    profile = Profile(name, file, content)
+    if file.parent == SHIPPED:
+        _SHIPPED_READ[file] = profile
+    return profile
+
+
+_SHIPPED_READ: dict[Path, Profile] = {}
+"""Shipped profiles by their files: they change with the program only, and to read all of them takes a second."""
 
 
 PUBLIC_KEY = ("ed25519", "ecdsa")

@@ -105,9 +105,8 @@ def recognise(headers: Mapping[str, str], body: Any, fingerprints: Iterable[Fing
 @functools.lru_cache(maxsize=4)
 def all_fingerprints(folder: Path) -> tuple[Fingerprint, ...]:
     """The fingerprints of every profile that this configuration may use. Read once per process: it takes a second."""
-    profiles, mistakes = Profiles(folder / OWN_PROFILES), Mistakes()
-    found = [profiles.get(name, mistakes) for name in profiles.names if name != INBOX]
-    fingerprints = [Fingerprint.of(profile) for profile in found if profile]
+    profiles = Profiles(folder / OWN_PROFILES).every(Mistakes())
+    fingerprints = [Fingerprint.of(profile) for profile in profiles if profile.name != INBOX]
     counts = Counter(name for one in fingerprints for name in one.fields)
     return tuple(replace(one, own=frozenset(name for name in one.fields if counts[name] == 1)) for one in fingerprints)
 

@@ -655,18 +655,29 @@ def _texts(expected: Fault, one: Text) -> fields.List[Any]:
 SECRETS = ("secret", *NAMED)
 """The secrets that steps may name."""
 
-KINDS = (
-    "telephony", "forms", "payments", "messengers", "crm", "shops", "mail", "education", "booking", "logistics",
-    "adverts", "development", "other",
-)  # fmt: skip
-"""The kinds of senders."""
+KINDS: Mapping[str, str] = {
+    "telephony": "Telephony",
+    "forms": "Forms and sites",
+    "payments": "Payments",
+    "messengers": "Messengers and chats",
+    "crm": "CRM and help desks",
+    "shops": "Online shops",
+    "mail": "E-mail and newsletters",
+    "education": "Schools and courses",
+    "booking": "Booking",
+    "logistics": "Delivery",
+    "adverts": "Advertising",
+    "development": "Development",
+    "other": "Other senders",
+}
+"""The kinds of senders, with their titles."""
+COUNTRY = re.compile(r"[A-Z]{2}")
+"""The code of a country (ISO 3166-1)."""
 PLACED = ("name", "last_name", "phone", "email", "company", "comment", "amount", "currency", "order")
 """The values of an event whose places a profile may name, in the order in which they are proposed."""
 
 
-_PlacesSchema: type[StrictSchema] = StrictSchema.from_dict(
-    {name: Path(DEDUP_ROOTS) for name in PLACED}, name="PlacesSchema"
-)
+_PlacesSchema = StrictSchema.from_dict({name: Path(DEDUP_ROOTS) for name in PLACED}, name="PlacesSchema")
 
 
 class ProfileSchema(ContractSchema):
@@ -679,7 +690,7 @@ class ProfileSchema(ContractSchema):
 
     title = Text(fault("expected_title"), required=True)
     kind = Choice(*KINDS, load_default="other")
-    countries = Words(fault("expected_countries"), r"[A-Z]{2}", load_default=())
+    countries = Words(fault("expected_countries"), COUNTRY.pattern, load_default=())
     names = Words(fault("expected_names"), r".{1,100}", load_default=())
     doubtful = Words(fault("expected_doubts"), r".+", load_default=())
     places = fields.Nested(_PlacesSchema(), data_key="fields", load_default=dict)

@@ -16,6 +16,7 @@ from importlib.resources import files
 from io import BytesIO
 from typing import Any
 
+from babel.core import Locale
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from flask import Flask, g, has_request_context, request
@@ -108,6 +109,11 @@ def speak_in(tag: str) -> None:
     spoken = list(languages())
     g.language = tag if tag in spoken else request.accept_languages.best_match(spoken, ENGLISH)
     g.pop("catalogue", None)
+
+
+def country_named(code: str) -> str:
+    """The name of a country (ISO 3166-1, two letters) in the page's language; the code, if it is none."""
+    return str(Locale.parse(language_now(), sep="-").territories.get(code, code))
 
 
 @cache

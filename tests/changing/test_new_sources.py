@@ -112,6 +112,41 @@ def test_a_source_is_added_by_its_profile_and_takes_its_first_request_without_a_
     assert (acts[0].what, acts[0].subject, acts[0].note) == ("add source", "tilda", "tilda")
 
 
+@pytest.mark.parametrize(
+    ("query", "found", "absent"),
+    [
+        ("q=тильда", ["tilda"], ["stripe"]),
+        ("kind=payments&country=KZ", ["robokassa", "stripe"], ["yookassa", "tilda"]),
+        ("kind=no-kind", [], ["tilda", "stripe"]),
+    ],
+)
+def test_a_profile_is_found_by_any_of_its_names_by_kind_and_by_country(operator, query, found, absent):
+    page = Page(ask(operator, f"/sources/add?{query}"))
+
+    links = [link.get("href") for link in page.root.findall(".//main//ul[@class='profiles']//a")]
+    assert [name for name in found if f"/sources/add?profile={name}" not in links] == []
+    assert [name for name in absent if f"/sources/add?profile={name}" in links] == []
+
+
+def test_countries_are_named_in_the_language_of_the_page(operator):
+    operator.set_cookie("language", "ru")
+
+    page = Page(ask(operator, "/sources/add"))
+
+    assert "Казахстан" in [one.text for one in page.root.findall(".//select[@name='country']/option")]
+
+
+def test_what_is_doubtful_of_a_sender_is_said_where_it_is_set_up(app, operator, folder, secrets):
+    doubts = profile("elementor").doubts
+    assert doubts[0] in Page(ask(operator, "/sources/add?profile=elementor")).text(".//main")
+
+    press(operator, "/sources/add", 303, profile="elementor", name="elementor", secret="a-token-of-the-test-1234")
+    look_at_files(app)
+
+    assert doubts[0] in Page(ask(operator, "/sources?open=elementor")).text(".//main")
+    assert "Not everything about this sender" not in ask(operator, "/sources/add?profile=tilda")
+
+
 def test_the_secret_that_the_sender_gives_is_asked_for_and_never_invented(app, operator, folder, secrets):
     page = Page(ask(operator, "/sources/add?profile=stripe"))
     assert page.at(".//input[@name='secret']").get("required") is not None

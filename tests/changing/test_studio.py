@@ -126,6 +126,29 @@ def test_a_value_is_put_where_the_page_says_without_javascript(app, record, oper
     assert "No mistakes." in page.text()
 
 
+@pytest.fixture
+def of_elementor(folder):
+    """A source with a profile that knows where values are, and has a doubt."""
+    sources = folder / "sources.yaml"
+    sources.write_text(f"{sources.read_text()}\n  site: {{profile: elementor, secrets: [SOURCE_WEBSITE_TOKEN]}}\n")
+
+
+def test_what_the_senders_profile_knows_is_offered_first_and_put_where_the_page_says(of_elementor, record, operator):
+    content = {"fields": {"email": {"value": "ada@example.com"}, "name": {"value": "Ada"}}}
+    event_id = store(record, content, source="site")
+    page = read(operator.get(f"/studio?event_id={event_id}"))
+
+    offered, *_ = page.root.findall(".//ul[@class='tree']")
+    assert ["".join(one.itertext()).split()[0] for one in offered] == ["name", "email"]
+    assert "compare them with your first event" in page.text(".//section[@class='notice']")
+    assert "ada@example.com" not in page.text()
+
+    number = next(one.get("value") for one in offered.iter("button") if "email" in "".join(one.itertext()))
+    page = press(operator, page, onto="value", put=number)
+
+    assert "email: {from: body.fields.email.value, type: email}" in text_of(page)
+
+
 def test_mistakes_are_said_by_line_and_their_lines_are_marked(record, operator):
     page = read(operator.get("/studio?source=website"))
 

@@ -258,6 +258,62 @@ def test_by_two_clicks_a_deal_is_made_for_the_contact_that_is_found_or_made(firs
     assert read_draft("a-rule", text, CONFIG) is not None
 
 
+PLACES = {
+    "name": "body.answers[?type=='3'].value | [0]",
+    "phone": "body.caller",
+    "email": "body.answers[?type=='2'].value | [0]",
+    "comment": "body.question",
+    "amount": "body.sum",
+    "order": "body.absent",
+}
+ANSWERED = {
+    "site": {"name": "A shop", "email": "shop@example.com"},
+    "caller": 79991234567,
+    "answers": [{"type": "2", "value": "ada@example.com"}, {"type": "3", "value": "Ada"}],
+    "question": "When?",
+    "sum": "990.50",
+}
+
+
+@pytest.fixture
+def placed():
+    """The tree of an event whose sender's profile knows where its values are."""
+    return tree_of(context_of(ANSWERED), places={name: Expression.parse(path, None) for name, path in PLACES.items()})
+
+
+def test_values_that_the_profile_knows_are_taken_before_those_that_only_look_like_them(placed):
+    text = choose(draft("a-rule", "website", "main", placed), DEAL, placed)
+    text = document_first(contact_first(text, placed, DEAL), placed, DEAL)
+
+    content = content_of(text)
+    assert {name: spec["from"] for name, spec in content["extract"].items()} == {
+        name: path for name, path in PLACES.items() if name != "order"
+    }
+    assert content["extract"]["phone"]["type"] == "phone"
+    assert content["extract"]["name"]["personal"] == "true"
+    assert content["find"] == {"client": {"contact": {"phone": "{phone}", "email": "{email}"}}}
+    assert content["make"]["deal"]["deal"] == {
+        "title": "website: {name}",
+        "contactId": "{contact}",
+        "opportunity": "{amount}",
+        "comments": "{comment}",
+    }
+    assert read_draft("a-rule", text, CONFIG) is not None
+
+
+def test_a_value_that_the_profile_knows_fills_a_parameter_of_the_same_name(placed):
+    text = choose(draft("a-rule", "website", "main", placed), LEAD, placed)
+
+    assert content_of(text)["extract"]["email"]["from"] == PLACES["email"]
+
+
+def test_a_draft_for_the_terminal_begins_with_the_values_that_the_profile_knows(placed):
+    extract = content_of(whole_draft("a-rule", "website", "main", placed, "evt_1"))["extract"]
+
+    assert list(extract)[:5] == ["name", "phone", "email", "comment", "amount"]
+    assert [spec["from"] for spec in extract.values()].count("body.caller") == 1
+
+
 def test_a_contact_that_was_only_found_is_replaced_by_the_one_that_is_found_or_made(tree):
     text = choose(draft("a-rule", "website", "main"), LEAD, tree)
     for path, slot in (("body.phone", "find:phone"), ("body.form", "make:title")):

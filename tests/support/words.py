@@ -26,6 +26,7 @@ from relay.core.templates import WORDS as DRIFTS
 from relay.health.assessment import TOPOLOGY_WORDS
 from relay.health.words import ISSUES, MORE_WORDS
 from relay.operations.operator_acts import ACTS, Act
+from relay.sources.schemas import KINDS
 from relay.store.operators.bulk_replays import BulkState
 from relay.store.portals.gate import GateState
 from relay.store.record.ledger import IMBALANCES
@@ -61,6 +62,7 @@ TABLES = (
     {code: one.cause for code, one in ISSUES.items() if one.cause},
     FINDINGS,
     TOPOLOGY_WORDS,
+    KINDS,
 )
 ENUMERATIONS = (State, EventState, Verdict, GateState, BulkAct, BulkState, StepKind, Role, CallbackState)
 WORDS = (*GROUPS, *MORE_WORDS, *IMBALANCES, "idle", "busy", "today", "yesterday", "paused by a person", *STEP_STATES)

@@ -15,10 +15,12 @@ from relay.core.errors import ConfigError, NotFoundError, NotWritableError, Reco
 from relay.core.phrases import phrase
 from relay.operations.config_files import ConfigFiles
 from relay.sources import Source
+from relay.sources.finding import find_profiles
 from relay.sources.loading import OWN_PROFILES, Profile, Profiles
 from relay.sources.proof.verifier import words_of
+from relay.sources.schemas import KINDS
 from relay.web.dashboard.frame import blueprint, for_operators, who
-from relay.web.language import _, said, say_fault
+from relay.web.language import _, country_named, said, say_fault
 from relay.web.services import services
 
 LONGEST_NAME, LONGEST_SEARCH = 64, 100
@@ -54,9 +56,18 @@ def new_source() -> Any:
     if name := request.args.get("profile", ""):
         return _form(_known_profile(name), request.args.get("name", "").strip()[:LONGEST_NAME])
     wanted = request.args.get("q", "").strip()[:LONGEST_SEARCH]
-    profiles = [found for one in _profiles().names if (found := profile_of(one)) and _fits(found, wanted)]
-    profiles.sort(key=lambda one: one.title.casefold())
-    return render_template("new_source.html", profiles=profiles, wanted=wanted)
+    every = _profiles().every(Mistakes())
+    countries = sorted({country for one in every for country in one.countries}, key=country_named)
+    kind, country = (request.args.get(name, "") for name in ("kind", "country"))
+    return render_template(
+        "new_source.html",
+        profiles=find_profiles(every, wanted, kind=kind, country=country),
+        wanted=wanted,
+        kinds=KINDS,
+        kind=kind,
+        countries={code: country_named(code) for code in countries},
+        country=country,
+    )
 
 
 @blueprint.post("/sources/add")
@@ -117,11 +128,6 @@ def keep_secret(name: str) -> Any:
 
 def _profiles() -> Profiles:
     return Profiles(services().settings.config / OWN_PROFILES)
-
-
-def _fits(profile: Profile, wanted: str) -> bool:
-    text = f"{profile.name} {profile.title}".casefold()
-    return all(word in text for word in wanted.casefold().split())
 
 
 def _known_profile(name: str) -> Profile:

@@ -106,7 +106,7 @@ class SourceView:
 
     counts: events of the last week by state. given: the secret that its sender gave. secrets: where its other secrets
     are. newest: its last events, in any state. form: HTML for a page; None if browsers do not send to it.
-    steps: what to enter at its sender.
+    steps: what to enter at its sender. doubts: what nobody has confirmed of it.
     """
 
     source: Source
@@ -121,6 +121,7 @@ class SourceView:
     newest: tuple[Event, ...]
     secrets: list[SecretPlace]
     steps: list[str]
+    doubts: list[str]
 
     @property
     def is_awaited(self) -> bool:
@@ -275,6 +276,7 @@ def _view(source: Source, week: Series) -> SourceView:
         newest=_newest(name),
         secrets=secret_places(source),
         steps=profile.filled_steps({"url": url, **source.variables}) if profile else [],
+        doubts=profile.doubts if profile else [],
     )
 
 

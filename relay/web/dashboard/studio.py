@@ -12,7 +12,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -64,6 +64,7 @@ from relay.store.operators.drafts import Draft
 from relay.store.portals.questions import Asked, Question, QuestionState
 from relay.web.auth import is_revealed, reveal
 from relay.web.dashboard.frame import blueprint, for_operators, keeps_form, who
+from relay.web.dashboard.new_source import profile_of
 from relay.web.dashboard.rule_changes import difference, rule_files
 from relay.web.language import _, said, say
 from relay.web.presenters.differences import differences_of
@@ -440,13 +441,17 @@ class StudioForm:
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """The event as rules see it. unreadable: why there is no tree; more: the further entries of a batch."""
+    """The event as rules see it. unreadable: why there is no tree; more: the further entries of a batch.
+
+    doubts: what nobody has confirmed of its sender.
+    """
 
     event: Event | None = field(default=None, repr=False)
     tree: Tree | None = None
     masking: Masking = field(default_factory=Masking)
     unreadable: str = ""
     more: int = 0
+    doubts: Sequence[str] = ()
 
     @property
     def is_small(self) -> bool:
@@ -502,7 +507,9 @@ def captured_of(form: StudioForm) -> Captured:
         return Captured(event, masking=looked.masking, unreadable=say(error.message))
     if not contexts:
         return Captured(event, masking=looked.masking, unreadable=_("it is an empty batch"))
-    return Captured(event, tree_of(contexts[0], MOST_SHOWN_NODES), looked.masking, more=len(contexts) - 1)
+    profile = profile_of(source.profile)
+    tree = tree_of(contexts[0], MOST_SHOWN_NODES, profile.places if profile else None)
+    return Captured(event, tree, looked.masking, more=len(contexts) - 1, doubts=profile.doubts if profile else ())
 
 
 def known_of(form: StudioForm) -> Known:
@@ -577,6 +584,7 @@ def view_of(form: StudioForm, captured: Captured, known: Known) -> dict[str, Any
         "hidden": HIDDEN,
         "captured": captured,
         "lines": [line_of(root, captured.masking) for root in captured.tree.roots] if captured.tree else [],
+        "placed": [line_of(one, captured.masking) for one in captured.tree.placed] if captured.tree else [],
         "known": known,
         "template": template,
         "slots": slots,
@@ -609,7 +617,7 @@ def examples_of(form: StudioForm, captured: Captured, slots: FieldMapping, tried
     if captured.tree is None:
         return {}
     found: dict[str, str] = {}
-    leaves = {leaf.path: leaf for leaf in captured.tree.leaves()}
+    leaves = {leaf.path: leaf for leaf in (*captured.tree.placed, *captured.tree.leaves())}
     for slot in slots.values:
         name = slot.key.removeprefix(FROM)
         if tried and tried.found.get(name) is not None:
