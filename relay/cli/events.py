@@ -362,6 +362,8 @@ def _attempt(attempt: Attempt) -> Line:
 
 def _request(event: Event) -> Iterator[Line]:
     yield [("request ", CALM), (f"{event.method} {event.content_type}".rstrip(), "")]
+    if event.tail:
+        yield _named("tail", event.tail)
     if event.query:
         yield _named("query", event.query)
     if event.body_removed_at:

@@ -131,7 +131,13 @@ EXPECTED: Mapping[str, str] = {
     "parts.timestamp",
     "expected_verify": "expected a map with kind: one of %(names)s; or a list of such maps",
     "expected_headers": "expected a map from names of headers to texts",
-    "expected_harmless_type": "expected text/plain or JSON: there is something of the request in the body",
+    "expected_harmless_type": "expected text/plain, JSON, text/xml or application/xml, and XML as a text: there is "
+    "something of the request in the body",
+    "expected_digested_text": "expected text with {values}, and maybe {secret}",
+    "expected_no_signature_for_anybody": "expected no digest with a secret where open: true answers anybody: expected "
+    "secret and given beside it, or no open",
+    "expected_tails": "expected a list of what the sender appends to the address, such as [events/call], without a "
+    "slash at its beginning",
     "expected_secret_and_given": "expected secret and given together, or neither",
     "expected_open": "expected open: true, for without its secret the sender can prove nothing",
     "expected_form_beside": "expected form beside it: only a browser is sent somewhere",
@@ -172,6 +178,7 @@ FILES: Mapping[str, str] = {
     "unknown_profile": "unknown profile %(name)s%(hint)s",
     "unknown_function": "unknown function %(name)s%(hint)s",
     "unknown_secret_name": "found {%(found)s}, expected {secret:%(one)s} or {secret:%(other)s}",
+    "unknown_digest": "unknown digest %(name)s%(hint)s",
     "unknown_part": "found {%(found)s}, expected one of %(names)s",
     "part_no_header": "found {%(found)s}, expected the name of a header",
     "not_a_name": "not a name: expected a-z, 0-9, - and _, beginning with a letter",
@@ -384,6 +391,8 @@ BODIES: Mapping[str, str] = {
     "body_removed": "its body was removed on %(day)s (RELAY_BODY_DAYS)",
     "body_too_large": "at most %(most)s bytes",
     "body_too_large_unpacked": "at most %(most)s bytes, unpacked",
+    "xml_invalid": "not valid XML at line %(line)s, column %(column)s",
+    "xml_document_type": "XML with a document type, whose entities are never read",
     "json_invalid": "not valid JSON at line %(line)s, column %(column)s",
     "json_goes_on": "not valid JSON: more comes after its end, at line %(line)s, column %(column)s; "
     "several values are sent as one list",
@@ -412,8 +421,7 @@ BODIES: Mapping[str, str] = {
     "content_type_missing": "no content type: %(expected)s",
     "too_many_entries": "more than %(most)s entries in one request",
     "entries_too_large": "entries that weigh more than %(most)s bytes with what stands around each",
-    "advice_soap": "SOAP is not read: have something in front of the relay post its fields as JSON",
-    "advice_xml": "XML is not read: set the sender to JSON or a form, or have something in front post JSON",
+    "advice_xml": "XML is read only from a source with xml: true; without it, set the sender to JSON or a form",
     "advice_html": "a page is not read: set the sender to JSON or a form",
     "advice_rows": "values in a row are not read: send them as one list",
     "advice_binary": "set the sender to JSON",

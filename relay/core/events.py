@@ -169,6 +169,7 @@ class Event:
     """The thing received, as it came. Body, headers and query never appear in a repr.
 
     envelope: the surroundings of a batch's entry, as JSON; else empty.
+    tail: what the sender appended to the source's address, from the source's list; else empty.
     person_keys: keyed hashes of extracted values, by which a person's events are found (persons.py).
     body_removed_at: when body, envelope, query and headers were removed by retention; else None.
     reason: a word, or a Fault; earlier versions kept a sentence. errors: by field, Faults or such sentences.
@@ -194,6 +195,7 @@ class Event:
     body_removed_at: datetime | None = None
     fault: str = field(default="", compare=False)
     trace: str = ""
+    tail: str = ""
 
     def without_body(self, now: datetime) -> Event:
         """A copy without the sender's content. Its deliveries keep what rules made of it."""
@@ -211,6 +213,7 @@ class Event:
         return Event(
             self.id, self.source, state, self.received_at, self.method, self.content_type, self.query, self.headers,
             self.body, reason, errors, deliveries, self.duplicates, person_keys, self.envelope, trace=self.trace,
+            tail=self.tail,
         )  # fmt: skip
 
     def to_wire(self) -> dict[str, Any]:
@@ -222,6 +225,7 @@ class Event:
             "method": self.method,
             "content_type": self.content_type,
             "query": self.query,
+            "tail": self.tail,
             "headers": dict(self.headers),
             "body": None if self.body_removed_at else self.body.decode("utf-8", "replace"),
             "body_removed_at": iso(self.body_removed_at) if self.body_removed_at else None,

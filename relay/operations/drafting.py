@@ -28,7 +28,7 @@ MOST_NODES = 400
 DEEPEST = 12
 MOST_DRAFTED = 20
 """Values that a draft takes from an event by itself."""
-ROOTS = ("body", "envelope", "query", "headers", "received_at")
+ROOTS = ("body", "envelope", "tail", "query", "headers", "received_at")
 """In the order in which people search."""
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PHONE_NAME = re.compile(r"phone|tel|mobile|whatsapp|тел", re.IGNORECASE)

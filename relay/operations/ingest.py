@@ -87,7 +87,7 @@ class Prober:
 
     def answer(self, source: Source, probe: Probe, reading: Reading, now: datetime) -> Rendered:
         """Answer a probe. Raises NotVerifiedError, and RecordUnavailableError if a secret cannot be kept."""
-        answer = source.answer_probe(probe, reading)
+        answer = source.answer_probe(probe, reading, now)
         if (secret := probe.secret_given(reading)) is not None:
             self._keep(source, secret, now)
         self._count(source.name, now)
@@ -267,6 +267,7 @@ def bare_event(source: Source, webhook: Webhook, now: datetime) -> Event:
         query="",
         headers={},
         body=b"",
+        tail=webhook.tail,
     )
 
 
@@ -284,6 +285,7 @@ def kept_event(verified: Verified, now: datetime, trace: str = "") -> Event:
         headers=verified.headers,
         body=verified.body,
         trace=trace,
+        tail=verified.tail,
     )
 
 
@@ -378,7 +380,8 @@ class Ingest:
         _describe(reception, ingested)
         if source.answer is None:
             return ingested
-        return replace(ingested, answer=source.answer_event(source.answer, reading, ingested.to_wire()))
+        answer = source.answer_event(source.answer, reading, ingested.to_wire(), now)
+        return replace(ingested, answer=answer)
 
     def _prove(self, source: Source, reading: Reading, now: datetime) -> Verified | Probed:
         """Prove the webhook, or answer a probe. Raises NotVerifiedError."""

@@ -35,6 +35,7 @@ from relay.operations.deciding import Decision, contexts_of, decide, deliveries_
 from relay.operations.ingest import is_lost
 from relay.rules import RuleBook
 from relay.sources import Source
+from relay.sources.bodies import is_xml
 from relay.store.record.collector import Collector
 from relay.store.record.entries import Entry
 from relay.store.record.persons import PersonIndex
@@ -245,8 +246,7 @@ def edit_of(event: Event, body: bytes, now: datetime) -> Event:
         received_at=now,
         state=EventState.IGNORED,
         method=EDITED,
-        # What a person has written is UTF-8, whatever the sender wrote in.
-        content_type=_CHARSET.sub("charset=utf-8", event.content_type),
+        content_type=_in_utf_8(event.content_type),
         headers={**event.headers, EDITED_FROM: event.id},
         body=body,
         reason=None,
@@ -256,6 +256,14 @@ def edit_of(event: Event, body: bytes, now: datetime) -> Event:
         duplicates=0,
         person_keys=(),
     )
+
+
+def _in_utf_8(content_type: str) -> str:
+    """The content type of what a person has written, which is UTF-8, whatever the sender wrote in."""
+    if is_xml(content_type) and not _CHARSET.search(content_type):
+        # XML declares its charset in itself, which counts only if the content type names none.
+        return f"{content_type}; charset=utf-8"
+    return _CHARSET.sub("charset=utf-8", content_type)
 
 
 def original_of(event: Event) -> str | None:

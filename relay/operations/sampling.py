@@ -29,7 +29,7 @@ TIMEOUT_S = 15.0
 POLL_S = 0.2
 MOST_EVENTS = 50
 PLAIN: Mapping[str, Any] = {
-    "method": "POST", "query": "", "headers": {}, "type": "application/json", "body": {"lead": {"id": 1}},
+    "method": "POST", "tail": "", "query": "", "headers": {}, "type": "application/json", "body": {"lead": {"id": 1}},
 }  # fmt: skip
 """The sample of a source without a profile."""
 
@@ -80,7 +80,8 @@ def unsigned_sample(source: Source, profile: Profile | None, origin: str) -> Web
         headers=Headers([("Content-Type", said["type"]), *said["headers"].items()]),
         query_string=said["query"],
         body=_body(said["type"], said["body"]) if method not in {"GET", "HEAD"} else b"",
-        public_url=f"{origin}/hooks/{source.name}{query}",
+        public_url=f"{origin}/hooks/{source.name}{_tail(said['tail'])}{query}",
+        tail=said["tail"],
     )
 
 
@@ -98,6 +99,7 @@ def sample_event(source: Source, profile: Profile | None, now: datetime) -> Even
         query=webhook.query_string,
         headers=headers,
         body=webhook.body,
+        tail=webhook.tail,
     )
 
 
@@ -108,7 +110,7 @@ def post(webhook: Webhook, address: str, name: str) -> Answered:
     query = f"?{webhook.query_string}" if webhook.query_string else ""
     connection = connect(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
     try:
-        target = f"{parts.path.rstrip('/')}/hooks/{name}{query}"
+        target = f"{parts.path.rstrip('/')}/hooks/{name}{_tail(webhook.tail)}{query}"
         connection.request(webhook.method, target, webhook.body or None, dict(webhook.headers))
         answer = connection.getresponse()
         text = answer.read(2_000).decode("utf-8", "replace")
@@ -150,6 +152,10 @@ class SampleTracker:
     def _counted(self) -> tuple[int, int]:
         probes = self._store.senders.probes([self._source])[self._source].count
         return probes, self._store.record.counts().since_start.get("event:duplicate", 0)
+
+
+def _tail(tail: str) -> str:
+    return f"/{tail}" if tail else ""
 
 
 def _body(content_type: str, written: Any) -> bytes:

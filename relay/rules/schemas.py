@@ -300,7 +300,7 @@ FIND: Schema = _schema(_FindOptions, _fault_in_find, _names_in_find, lists=False
 MAKE: Schema = _schema(_MakeOptions, _fault_in_make, _names_in_make, lists=True)
 
 
-ROOTS = ("body", "headers", "query", "envelope", "source", "received_at")
+ROOTS = ("body", "headers", "query", "tail", "envelope", "source", "received_at")
 """The names that an expression of a rule may use (relay/sources/events.py)."""
 VALUE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 NOT_A_VALUE_NAME = fault("not_a_value_name")

@@ -2,28 +2,37 @@
 
 An answer has a status, a type, headers and a body, with values of the request in {braces}:
 
-    {PATH}                      a JMESPath over method, query, headers, body; in the answer to an event also `event`
+    {PATH}                      a JMESPath over method, query, headers, body and tail; in the answer to an event also
+                                over `event`
     {hmac:PATH}                 HMAC-SHA256 of the value, by the source's first secret, in hex
     {hmac-base64:PATH}          the same in base64
     {secret:confirmation}, {secret:verify_token}    a secret that the source names
+    {now}, {now:ms}, {now:iso}  the time, in seconds, in milliseconds, and as 2026-06-01T12:00:00Z
+    {computed:NAME}             a digest that the answer defines under `computed`
 
-A value that is not found is an empty text. What came with a request goes back to its sender alone, as plain text or
-JSON, so that no browser takes it for markup.
+A value that is not found is an empty text. In a JSON body, a text that is one value alone keeps the value's type. What
+came with a request goes back to its sender alone, as plain text, JSON, or escaped in XML, so that no browser takes it
+for markup.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import hmac
+import html
 import json
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from relay.configuration.expressions import Expression, ExpressionError, split_braces
 from relay.core.errors import NotVerifiedError
 from relay.core.faults import fault
+from relay.core.ids import to_ms
+from relay.sources.proof.signatures import encode
 from relay.sources.webhook import ROOTS, Reading, text_of
 
 PLAIN = "text/plain; charset=utf-8"
@@ -36,6 +45,10 @@ SIGNING = "signing"
 """The name under which a text may use the first secret of the source."""
 NAMED = ("confirmation", "verify_token")
 _SAFE = re.compile(r"text/plain|application/(?:[a-z0-9.+-]+\+)?json", re.ASCII)
+_XML = re.compile(r"(?:text|application)/xml|application/soap\+xml", re.ASCII)
+"""Types whose values are escaped. Others that end in +xml may be pages or pictures with scripts in them."""
+_NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that no XML 1.0 document may have (www.w3.org/TR/xml, section 2.2)."""
 _CONTROL = re.compile(r"[^\x20-\x7e\xa0-\xff]")
 
 Find = Callable[[Expression], Any]
@@ -43,25 +56,49 @@ Secrets = Mapping[str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """The values of one answer. find: finds a path in the request. now: an aware time; it is the same in all texts."""
+
+    find: Find
+    secrets: Secrets = field(repr=False)
+    now: datetime
+    computed: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+TIMES: Mapping[str, Callable[[datetime], int | str]] = {
+    "now": lambda now: to_ms(now) // 1000,
+    "now:ms": to_ms,
+    "now:iso": lambda now: f"{now.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+}
+"""The time as it may be written, by its name in a text."""
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of a text. kind: "" is literal text; "path", "hmac", "hmac-base64" and "secret" are replaced by a
-    value.
+    """A piece of a text. kind: "" is literal text; "path", "hmac", "hmac-base64", "secret", "now" and "computed" are
+    replaced by a value.
     """
 
     kind: str
     text: str
     path: Expression | None = None
 
-    def fill(self, find: Find, secrets: Secrets) -> str:
-        """The text that this piece becomes."""
+    def value(self, given: Given) -> Any:
+        """The value of this piece, with its type. One that is longer than LONGEST is cut as a text."""
+        if self.kind == "now":
+            return TIMES[self.text](given.now)
+        if self.kind == "computed":
+            return given.computed.get(self.text, "")
         if self.kind == "secret":
-            return secrets.get(self.text, b"").decode("utf-8")
+            return given.secrets.get(self.text, b"").decode("utf-8")
         if self.path is None:
             return self.text
-        found = _written(find(self.path))[:LONGEST]
+        value = given.find(self.path)
+        found = _written(value)
         if self.kind == "path":
-            return found
-        digest = hmac.digest(secrets.get(SIGNING, b""), found.encode("utf-8", "replace"), "sha256")
+            return found[:LONGEST] if value is None or len(found) > LONGEST else value
+        text = found[:LONGEST].encode("utf-8", "replace")
+        digest = hmac.digest(given.secrets.get(SIGNING, b""), text, "sha256")
         return digest.hex() if self.kind == "hmac" else base64.b64encode(digest).decode("ascii")
 
 
@@ -72,22 +109,61 @@ class Text:
     parts: tuple[Part, ...]
 
     @classmethod
-    def parse(cls, text: str, known: Collection[str]) -> Text:
-        """Parse a text. known: names that a path may begin with. Raises ExpressionError with every mistake."""
+    def parse(cls, text: str, known: Collection[str], *, is_digested: bool = False) -> Text:
+        """Parse a text. known: names that a path may begin with. Raises ExpressionError with every mistake.
+
+        is_digested: only a digest of the text is answered, so that it may contain {secret}.
+        """
         parts, wrong = split_braces(text)
         found = []
         for is_name, part in parts:
             try:
-                found.append(_part(part, known) if is_name else Part("", part))
+                found.append(_part(part, known, is_digested=is_digested) if is_name else Part("", part))
             except ExpressionError as error:
                 wrong += error.messages
         if wrong:
             raise ExpressionError(*wrong)
         return cls(tuple(found))
 
-    def fill(self, find: Find, secrets: Secrets) -> str:
-        """The text with its values."""
-        return "".join(part.fill(find, secrets) for part in self.parts)
+    def fill(self, given: Given, escape: Callable[[str], str] = str) -> str:
+        """The text with its values. escape: what is done to each value."""
+        return "".join(escape(_written(part.value(given))) if part.kind else part.text for part in self.parts)
+
+    def value(self, given: Given) -> Any:
+        """The text with its values; a value alone keeps its type."""
+        return self.parts[0].value(given) if len(self.parts) == 1 else self.fill(given)
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """The names of the secrets in it."""
+        named = {part.text for part in self.parts if part.kind == "secret"}
+        return frozenset(named | {SIGNING for part in self.parts if part.kind.startswith("hmac")})
+
+
+DIGESTS = ("md5", "sha1", "sha256", "sha512")
+"""Algorithms of computed digests. Senders ask for the weak ones, too; nothing of ours relies on them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """A digest of a text with values and secrets. kind: "hash", or "hmac" by the source's first secret."""
+
+    kind: str
+    algorithm: str
+    of: Text
+    encoding: str
+
+    def compute(self, given: Given) -> str:
+        """The digest, written in its encoding."""
+        text = self.of.fill(given).encode("utf-8", "replace")
+        if self.kind == "hmac":
+            return encode(hmac.digest(given.secrets.get(SIGNING, b""), text, self.algorithm), self.encoding)
+        return encode(hashlib.new(self.algorithm, text, usedforsecurity=False).digest(), self.encoding)
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """The names of the secrets that it uses."""
+        return self.of.secrets | ({SIGNING} if self.kind == "hmac" else frozenset())
 
 
 Body = Text | dict[str, Any] | list[Any] | str | int | float | bool | None
@@ -106,20 +182,22 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A configured answer. status: the HTTP status; None means the source's own."""
+    """A configured answer. status: the HTTP status; None means the source's own. computed: digests by name."""
 
     status: int | None
     content_type: str
     headers: Mapping[str, Text]
     body: Body
+    computed: Mapping[str, Computed] = field(default_factory=dict)
 
-    def render(self, find: Find, secrets: Secrets, status: int = 200) -> Rendered:
+    def render(self, given: Given, status: int = 200) -> Rendered:
         """Fill in the answer for one request. status: the HTTP status if the answer has none."""
-        headers = {
-            name: _CONTROL.sub("", text.fill(find, secrets))[:LONGEST_HEADER] for name, text in self.headers.items()
-        }
-        body = _filled(self.body, find, secrets)
-        text = body if isinstance(self.body, Text) else json.dumps(body, ensure_ascii=False)
+        given = replace(given, computed={name: one.compute(given) for name, one in self.computed.items()})
+        headers = {name: _CONTROL.sub("", text.fill(given))[:LONGEST_HEADER] for name, text in self.headers.items()}
+        if isinstance(self.body, Text):
+            text = self.body.fill(given, _escaped if self.is_xml else str)
+        else:
+            text = json.dumps(_filled(self.body, given), ensure_ascii=False)
         return Rendered(self.status or status, self.content_type, headers, text.encode("utf-8", "replace"))
 
     @property
@@ -130,9 +208,19 @@ class Answer:
     @property
     def secrets(self) -> frozenset[str]:
         """The names of the secrets that it uses."""
-        parts = [part for text in self.texts for part in text.parts]
-        named = {part.text for part in parts if part.kind == "secret"}
-        return frozenset(named | {SIGNING for part in parts if part.kind.startswith("hmac")})
+        used = [*(text.secrets for text in self.texts), *(one.secrets for one in self.computed.values())]
+        return frozenset(name for names in used for name in names)
+
+    @property
+    def digests(self) -> frozenset[str]:
+        """The names of the computed digests in its texts."""
+        return frozenset(part.text for text in self.texts for part in text.parts if part.kind == "computed")
+
+    @property
+    def signs(self) -> bool:
+        """Whether it has a digest that only who knows a secret can make of a text with values of the request."""
+        is_signed = any(part.kind.startswith("hmac") for text in self.texts for part in text.parts)
+        return is_signed or any(one.secrets for one in self.computed.values())
 
     @property
     def is_empty(self) -> bool:
@@ -143,7 +231,16 @@ class Answer:
     def is_harmless(self) -> bool:
         """Whether no browser takes values of the request in it for markup."""
         has_values = any(part.path for text in _texts(self.body) for part in text.parts)
-        return not has_values or bool(_SAFE.fullmatch(self.content_type.partition(";")[0].strip().lower()))
+        return not has_values or self.is_xml or bool(_SAFE.fullmatch(self._type))
+
+    @property
+    def is_xml(self) -> bool:
+        """Whether it is a text of XML, whose values are escaped."""
+        return isinstance(self.body, Text) and bool(_XML.fullmatch(self._type))
+
+    @property
+    def _type(self) -> str:
+        return self.content_type.partition(";")[0].strip().lower()
 
 
 def build_body(written: Any, known: Collection[str]) -> Body:
@@ -158,8 +255,14 @@ def build_body(written: Any, known: Collection[str]) -> Body:
     return plain
 
 
-def _part(name: str, known: Collection[str]) -> Part:
+def _part(name: str, known: Collection[str], *, is_digested: bool) -> Part:
     kind, colon, argument = name.partition(":")
+    if name in TIMES:
+        return Part("now", name)
+    if name == "secret" and is_digested:
+        return Part("secret", SIGNING)
+    if colon and kind == "computed" and not is_digested:
+        return Part("computed", argument)
     if colon and kind == "secret":
         if argument not in NAMED:
             raise ExpressionError(fault("unknown_secret_name", found=name, one=NAMED[0], other=NAMED[1]))
@@ -176,13 +279,17 @@ def _written(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")) if text is None else text
 
 
-def _filled(body: Body, find: Find, secrets: Secrets) -> Any:
+def _escaped(text: str) -> str:
+    return html.escape(_NOT_IN_XML.sub("", text))
+
+
+def _filled(body: Body, given: Given) -> Any:
     if isinstance(body, Text):
-        return body.fill(find, secrets)
+        return body.value(given)
     if isinstance(body, dict):
-        return {name: _filled(value, find, secrets) for name, value in body.items()}
+        return {name: _filled(value, given) for name, value in body.items()}
     if isinstance(body, list):
-        return [_filled(value, find, secrets) for value in body]
+        return [_filled(value, given) for value in body]
     return body
 
 

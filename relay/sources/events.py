@@ -120,7 +120,7 @@ def _with(unit: Any, names: Names, inner: Any) -> Any:
 
 
 class Kept(Protocol):
-    """Headers and query without secrets: a Verified webhook, or an Event from the record.
+    """Headers, query and tail without secrets: a Verified webhook, or an Event from the record.
 
     A Webhook does not qualify, on purpose: its headers still hold the proof.
     """
@@ -133,6 +133,10 @@ class Kept(Protocol):
     def query(self) -> str:
         """The query, still encoded."""
 
+    @property
+    def tail(self) -> str:
+        """What the sender appended to the source's address; else empty."""
+
 
 def build_context(
     source: str,
@@ -143,7 +147,7 @@ def build_context(
     *,
     fallback_charset: str | None = None,
 ) -> dict[str, Any]:
-    """The context for rules: `{body, envelope, headers, query, source, received_at}`. No secrets are in it.
+    """The context for rules: `{body, envelope, headers, query, tail, source, received_at}`. No secrets are in it.
 
     Names of headers are in lower case, the query is a map, the time is ISO 8601. envelope: the surroundings of an entry
     of a batch. fallback_charset: for a query that is not UTF-8.
@@ -156,6 +160,7 @@ def build_context(
         "envelope": envelope,
         "headers": {name.lower(): value for name, value in kept.headers.items()},
         "query": _query_of(kept.query, fallback_charset),
+        "tail": kept.tail,
         "source": source,
         "received_at": iso(received_at),
     }

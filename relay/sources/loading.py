@@ -297,8 +297,11 @@ def build_source(name: str, contract: Mapping[str, Any], verifier: Verifier, sec
         limit=Limit(**limit) if limit else (OPEN_LIMIT if is_open else None),
         success_status=contract["success_status"],
         methods=contract["methods"],
+        tails=contract["tails"],
         on_invalid=contract["on_invalid"],
-        bodies=BodyReader(contract["json_field"], contract["json_values"], contract["fallback_charset"]),
+        bodies=BodyReader(
+            contract["json_field"], contract["json_values"], contract["fallback_charset"], xml=contract["xml"]
+        ),
         probes=tuple(contract["probes"]),
         each=contract["each"],
         double_click_s=contract["double_click"],

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import quote, unquote_plus, unquote_to_bytes
 
-from relay.sources.bodies import JSON, kind_of, parameters
+from relay.sources.bodies import JSON, is_xml, kind_of, parameters
 from relay.sources.charsets import CODECS, codec_of
 from relay.sources.proof.verifier import TokenVerifier, Verifier
 
@@ -102,7 +102,7 @@ def without_tokens(verifier: Verifier, body: bytes, content_type: str = "") -> b
     secrets = [secret for way in ways for secret in way.secrets if len(secret) >= SHORTEST]
     if not secrets or not body:
         return body
-    codec = _codec_of_json(body, content_type)
+    codec = _codec_of_text(body, content_type)
     try:
         text = body.decode(codec).encode("utf-8") if codec else body
     except UnicodeError:
@@ -111,9 +111,9 @@ def without_tokens(verifier: Verifier, body: bytes, content_type: str = "") -> b
     return body if masked == text else masked.decode("utf-8").encode(codec) if codec else masked
 
 
-def _codec_of_json(body: bytes, content_type: str) -> str | None:
-    """The codec of a JSON body that is not UTF-8."""
-    if kind_of(content_type) != JSON:
+def _codec_of_text(body: bytes, content_type: str) -> str | None:
+    """The codec of a JSON or XML body that is not UTF-8."""
+    if kind_of(content_type) != JSON and not is_xml(content_type):
         return None
     charset = parameters(content_type).get("charset")
     codec = codec_of(charset) if charset else "utf-16" if body.startswith((b"\xff\xfe", b"\xfe\xff")) else None

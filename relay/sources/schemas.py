@@ -32,7 +32,7 @@ from relay.configuration.fields import (
     suggestion,
 )
 from relay.core.faults import Fault, fault
-from relay.sources.answers import EVENT_ROOTS, JSON, NAMED, PLAIN, Answer, Probe, build_body
+from relay.sources.answers import DIGESTS, EVENT_ROOTS, JSON, NAMED, PLAIN, Answer, Computed, Probe, build_body
 from relay.sources.answers import Text as Template
 from relay.sources.bodies import FIELD_NAME
 from relay.sources.charsets import codec_of
@@ -445,6 +445,44 @@ class _Body(fields.Field[Any]):
         return {}
 
 
+class _DigestedText(Wanted):
+    """The text of a computed digest."""
+
+    expected = fault("expected_digested_text")
+
+    def __init__(self, known: Collection[str], **options: Any) -> None:
+        self.known = known
+        super().__init__(**options)
+
+    def read(self, value: Any) -> Template:
+        if not isinstance(value, str) or not value:
+            raise ValueError
+        try:
+            return Template.parse(value, self.known, is_digested=True)
+        except ExpressionError as error:
+            raise ValidationError(list(error.messages)) from None
+
+    def form(self) -> js.JsonSchema:
+        return js.text()
+
+
+class _ComputedSchema(StrictSchema):
+    """A digest that an answer contains. Loaded, it is a Computed."""
+
+    kind = Choice("hash", "hmac", required=True)
+    algorithm = Choice(*DIGESTS, load_default="sha256")
+    encoding = Choice("hex", "base64", load_default="hex")
+
+    def __init__(self, known: Collection[str], **options: Any) -> None:
+        super().__init__(**options)
+        self.declared_fields["of"] = _DigestedText(known, required=True)
+        self._init_fields()
+
+    @post_load
+    def _make(self, content: dict[str, Any], **_: Any) -> Computed:
+        return Computed(content["kind"], content["algorithm"], content["of"], content["encoding"])
+
+
 class AnswerSchema(StrictSchema):
     """An answer. Loaded, it is an Answer."""
 
@@ -456,6 +494,7 @@ class AnswerSchema(StrictSchema):
         more: dict[str, fields.Field[Any]] = {
             "headers": _HeaderTexts(known, load_default=dict),
             "body": _Body(known, load_default=lambda: Template(())),
+            "computed": Table(_ComputedSchema(known), required=False),
         }
         for name, field in more.items():
             self.declared_fields[name] = field
@@ -465,9 +504,12 @@ class AnswerSchema(StrictSchema):
     def _make(self, content: dict[str, Any], **_: Any) -> Answer:
         body = content["body"]
         kind = content["type"] or (PLAIN if isinstance(body, Template) else JSON)
-        answer = Answer(content["status"], kind, content["headers"], body)
+        answer = Answer(content["status"], kind, content["headers"], body, content["computed"])
         if not answer.is_harmless:
             raise ValidationError({"type": [fault("expected_harmless_type")]})
+        if unknown := sorted(answer.digests - answer.computed.keys()):
+            hint = suggestion(unknown[0], answer.computed)
+            raise ValidationError({"computed": [fault("unknown_digest", name=repr(unknown[0]), hint=hint)]})
         return answer
 
 
@@ -492,6 +534,10 @@ class ProbeSchema(StrictSchema):
     def _is_whole(self, content: dict[str, Any], written: Any, **_: Any) -> None:
         if not self.has_read(content, written, "open", "secret", "given", "keeps"):
             return
+        answer = content.get("answer")
+        if content["open"] and content["secret"] is None and isinstance(answer, Answer) and answer.signs:
+            # Anybody could have any text signed, and so forge a signature of the sender.
+            raise ValidationError({"answer": [fault("expected_no_signature_for_anybody")]})
         if (content["secret"] is None) != (content["given"] is None):
             raise ValidationError(fault("expected_secret_and_given"))
         if content["keeps"] is not None and not content["open"]:
@@ -512,7 +558,9 @@ class EventAnswerSchema(AnswerSchema):
 
 
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
-DEDUP_ROOTS = ("body", "headers", "query", "envelope")
+DEDUP_ROOTS = ("body", "headers", "query", "tail", "envelope")
+TAIL = r"[A-Za-z0-9][A-Za-z0-9._~-]{0,63}(/[A-Za-z0-9][A-Za-z0-9._~-]{0,63}){0,7}"
+"""What a sender may append to a source's address, without the slash before it."""
 
 
 _EACH_UNLESS = Path(("headers",))
@@ -598,10 +646,12 @@ class ContractSchema(StrictSchema):
     limit = fields.Nested(_LimitSchema(), load_default=None)
     success_status = Choice(200, 201, 202, 204, load_default=200)
     methods = Words(fault("expected_methods", names=list(METHODS)), "|".join(METHODS), load_default=("POST",))
+    tails = Words(fault("expected_tails"), TAIL, load_default=())
     on_invalid = Choice("reject", "accept", load_default="reject")
     json_field = Text(fault("expected_json_field"), load_default=None)
     json_values = Words(fault("expected_json_values"), FIELD_NAME, load_default=())
     fallback_charset = _Charset(load_default=None)
+    xml = Flag(load_default=False)
     probes = _Probes()
     each = _FanOut(load_default=None)
     answer = fields.Nested(EventAnswerSchema(), load_default=None)
@@ -637,6 +687,7 @@ class SourcesSchema(StrictSchema):
 
 class _Sample(StrictSchema):
     method = Choice(*METHODS, load_default="POST")
+    tail = Text(fault("expected_tails"), TAIL, load_default="")
     query = Text(fault("expected_query"), load_default="")
     headers = fields.Dict(
         keys=Text(fault("expected_header_name"), HEADER_NAME),

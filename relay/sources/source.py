@@ -11,7 +11,7 @@ from relay.configuration.expressions import Expression
 from relay.core.errors import NotVerifiedError, UnreadableError, UnsupportedTypeError
 from relay.core.events import SPAM, Event
 from relay.core.faults import Fault, fault
-from relay.sources.answers import SIGNING, Answer, Probe, Rendered, Secrets
+from relay.sources.answers import SIGNING, Answer, Given, Probe, Rendered, Secrets
 from relay.sources.bodies import PLAIN_BODIES, BodyReader, is_packed, most_before_proof, unpack
 from relay.sources.events import (
     MOST_ENTRIES,
@@ -62,6 +62,11 @@ class Verified:
         """The request as received, with its proof."""
         return self.reading.webhook
 
+    @property
+    def tail(self) -> str:
+        """What the sender appended to the source's address; else empty."""
+        return self.webhook.tail
+
     def __post_init__(self, seal: object) -> None:
         if seal is not _SEAL:
             raise TypeError("only Source.verify makes a Verified")
@@ -91,16 +96,16 @@ class Source:
     """A sender, and how its requests are received.
 
     max_body: bytes. limit: None: no limit. success_status: the HTTP status for a recorded event. methods: HTTP methods,
-    upper case. on_invalid: if no rule can use an event, "reject" answers 422 and "accept" answers success_status.
-    bodies: how its bodies are read. probes: requests that are answered without an event. each: the entries of a batch.
-    double_click_s: for so many seconds the same content is a duplicate, if dedup finds no key. once: whether a signed
-    text is one event however often it comes; None: yes if a time is signed or repeats have a key. topic: the header,
-    in lower case, that tells several events of one signed text apart. answer: the answer to a recorded event; None:
-    our JSON. profile: the name of its profile. secrets: those that answers use, by name. variables: the environment
-    variables of its secrets: `secret` for the first, `verify_token`, `confirmation`. secret_names: all variables that
-    prove it. form: set if people's browsers send. thanks: where the browser goes afterwards; None: a page of ours.
-    origins: the pages that may send, as browsers name them. spools: requests are kept on this machine's disk while
-    the record is away.
+    upper case. tails: what a sender may append to its address. on_invalid: if no rule can use an event, "reject"
+    answers 422 and "accept" answers success_status. bodies: how its bodies are read. probes: requests that are answered
+    without an event. each: the entries of a batch. double_click_s: for so many seconds the same content is a duplicate,
+    if dedup finds no key. once: whether a signed text is one event however often it comes; None: yes if a time is
+    signed or repeats have a key. topic: the header, in lower case, that tells several events of one signed text apart.
+    answer: the answer to a recorded event; None: our JSON. profile: the name of its profile. secrets: those that
+    answers use, by name. variables: the environment variables of its secrets: `secret` for the first, `verify_token`,
+    `confirmation`. secret_names: all variables that prove it. form: set if people's browsers send. thanks: where the
+    browser goes afterwards; None: a page of ours. origins: the pages that may send, as browsers name them. spools:
+    requests are kept on this machine's disk while the record is away.
     """
 
     name: str
@@ -110,6 +115,7 @@ class Source:
     limit: Limit | None = None
     success_status: int = 200
     methods: tuple[str, ...] = ("POST",)
+    tails: tuple[str, ...] = ()
     on_invalid: str = "reject"
     bodies: BodyReader = PLAIN_BODIES
     probes: tuple[Probe, ...] = ()
@@ -150,6 +156,10 @@ class Source:
     def has_secrets(self) -> bool:
         """Whether its secrets are configured."""
         return bool(self.secrets.get(SIGNING))
+
+    def takes(self, tail: str) -> bool:
+        """Whether a sender may append this to the address; nothing is always taken."""
+        return not tail or tail in self.tails
 
     def read_lazily(self, webhook: Webhook) -> Reading:
         """The webhook as a Reading, which reads each part once, on demand."""
@@ -237,18 +247,18 @@ class Source:
         """The first probe that matches: an open one before the proof, another one after it."""
         return next((one for one in self.probes if one.is_open != is_proven and reading.holds(one.when)), None)
 
-    def answer_probe(self, probe: Probe, reading: Reading) -> Rendered:
+    def answer_probe(self, probe: Probe, reading: Reading, now: datetime) -> Rendered:
         """The answer to a probe. Raises NotVerifiedError if a required secret is missing or wrong."""
         probe.check(reading, self.secrets)
-        return probe.answer.render(reading.find, self.secrets)
+        return probe.answer.render(Given(reading.find, self.secrets, now))
 
-    def answer_event(self, answer: Answer, reading: Reading, event: Mapping[str, Any]) -> Rendered:
+    def answer_event(self, answer: Answer, reading: Reading, event: Mapping[str, Any], now: datetime) -> Rendered:
         """The configured answer to a recorded event. event: the content of our JSON answer."""
 
         def find(expression: Expression) -> Any:
             return reading.find(expression, {"event": event})
 
-        return answer.render(find, self.secrets, self.success_status)
+        return answer.render(Given(find, self.secrets, now), self.success_status)
 
     def kept_headers(self, webhook: Webhook) -> dict[str, str]:
         """The headers without proofs, credentials, cookies, and secrets in addresses; names in lower case.

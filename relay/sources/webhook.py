@@ -57,6 +57,7 @@ class Webhook:
     """One request. `headers` may be any map, or Headers made of pairs if names repeat; it is stored as Headers.
 
     query_string: the part after `?`, still encoded. public_url: the address as the sender called it, with its query.
+    tail: the part of the path after the source's name, one of those that the source takes; else empty.
     """
 
     method: str = "POST"
@@ -65,6 +66,7 @@ class Webhook:
     body: bytes = field(default=b"", repr=False)
     remote_address: str = ""
     public_url: str = field(default="", repr=False)
+    tail: str = ""
 
     def __post_init__(self) -> None:
         if not isinstance(self.headers, Headers):
@@ -81,8 +83,10 @@ class Webhook:
         return self.header("content-type") or ""
 
 
-ROOTS = ("method", "query", "headers", "body")
-"""Names that an expression may use: headers in lower case, the query as a map, the body as it was read."""
+ROOTS = ("method", "query", "headers", "body", "tail")
+"""Names that an expression may use: headers in lower case, the query as a map, the body as it was read, and what the
+sender appended to the address.
+"""
 
 
 class Reading:
@@ -127,12 +131,13 @@ class Reading:
 
     @property
     def context(self) -> dict[str, Any]:
-        """Method, headers and query, which are cheap to read."""
+        """Method, headers, query and tail, which are cheap to read."""
         if self._context is None:
             self._context = {
                 "method": self.webhook.method,
                 "headers": dict(self.webhook.headers),
                 "query": self._query(),
+                "tail": self.webhook.tail,
             }
         return self._context
 

@@ -43,7 +43,7 @@ EMPTY = {204, 304}
 _TOKEN = rb"[!#$%&'*+.^`|~0-9A-Za-z-]"
 """As in RFC 9110, without the underscore, which other servers read as a hyphen."""
 _HEAD = re.compile(
-    rb"POST (/hooks/([A-Za-z0-9._~-]++)(?:\?[!-\"$-~]*+)?) HTTP/1\.1\r\n"
+    rb"POST (/hooks/([A-Za-z0-9._~-]++)(?:/([A-Za-z0-9._~/-]++))?(?:\?[!-\"$-~]*+)?) HTTP/1\.1\r\n"
     rb"((?:" + _TOKEN + rb"++:[\t -~\x80-\xff]*+\r\n)++)\r\n"
 )
 _LENGTH = re.compile(r"[0-9]{1,6}", re.ASCII)
@@ -57,12 +57,14 @@ _CONNECTION = {"": False, "keep-alive": False, "close": True}
 class PlainRequest:
     """A request whose head has come.
 
-    target: as it was written. source: the last part of its path. query: what follows the `?`. headers: by name in lower
-    case. is_last: its sender closes the connection after it. begin, end: where its body is in the bytes that were read.
+    target: as it was written. source: the second part of its path. tail: the rest of the path, or empty. query: what
+    follows the `?`. headers: by name in lower case. is_last: its sender closes the connection after it. begin, end:
+    where its body is in the bytes that were read.
     """
 
     target: str = field(repr=False)
     source: str
+    tail: str
     query: str = field(repr=False)
     headers: dict[str, str] = field(repr=False)
     is_last: bool
@@ -78,7 +80,7 @@ def read_plain(received: bytes, most_head: int = MOST_HEAD, most_fields: int = 1
     match = _HEAD.match(received)
     if match is None or match.end() > most_head:
         return None
-    lines = match[3].decode("latin-1").split("\r\n")
+    lines = match[4].decode("latin-1").split("\r\n")
     headers = {}
     for line in lines[:-1]:
         name, _, value = line.partition(":")
@@ -92,9 +94,9 @@ def read_plain(received: bytes, most_head: int = MOST_HEAD, most_fields: int = 1
     length = int(headers["content-length"]) if _LENGTH.fullmatch(headers["content-length"]) else MOST_BODY + 1
     if length > MOST_BODY:
         return None
-    target, source = match[1].decode("ascii"), match[2].decode("ascii")
+    target, source, tail = (part.decode("ascii") for part in (match[1], match[2], match[3] or b""))
     _, _, query = target.partition("?")
-    return PlainRequest(target, source, query, headers, is_last, match.end(), match.end() + length)
+    return PlainRequest(target, source, tail, query, headers, is_last, match.end(), match.end() + length)
 
 
 class Entrance(NamedTuple):
@@ -129,7 +131,7 @@ class FastPath:
 
     def entrance_for(self, request: PlainRequest) -> Entrance | None:
         """The source that takes a plain request; None if WSGI must say what is wrong with it."""
-        entrance = self.entrance_of(request.source)
+        entrance = self.entrance_of(request.source, request.tail)
         if entrance is None or METHOD not in entrance.source.methods:
             return None
         return None if request.end - request.begin > entrance.source.max_body else entrance
@@ -145,23 +147,26 @@ class FastPath:
             body=body,
             remote_address=origin.address,
             public_url=base + request.target,
+            tail=request.tail,
         )
         answer = self._answer(lambda: hooks.record(*entrance, webhook, connection), lambda: _environ(request, origin))
         is_empty = answer.status_code in EMPTY
         return Answer(answer.status, answer.get_wsgi_headers({}).to_wsgi_list(), b"" if is_empty else answer.get_data())
 
-    def entrance_of(self, name: str) -> Entrance | None:
-        """The source of this name, unless browsers need its pages or its headers for scripts."""
+    def entrance_of(self, name: str, tail: str) -> Entrance | None:
+        """The source of this name that takes this tail, unless browsers need its pages or its headers for scripts."""
         parts = services_of(self._flask)
-        source = parts.sources.get(name)
+        source = hooks.find(parts, name, tail)
         return None if source is None or source.form or source.origins else Entrance(parts, source)
 
     def _through_wsgi(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
-        entrance = self.entrance_of(path.removeprefix(HOOKS)) if path.startswith(HOOKS) else None
+        name, slash, tail = path.removeprefix(HOOKS).partition("/")
+        is_ours = path.startswith(HOOKS) and bool(slash) == bool(tail)
+        entrance = self.entrance_of(name, tail) if is_ours else None
         if entrance is None or environ["REQUEST_METHOD"] not in entrance.source.methods:
             return self._app(environ, start_response)
-        answer = self._answer(lambda: hooks.take(*entrance, self._flask.request_class(environ)), lambda: environ)
+        answer = self._answer(lambda: hooks.take(*entrance, self._flask.request_class(environ), tail), lambda: environ)
         return answer(environ, start_response)
 
     def _answer(self, taken: Callable[[], Response], environ: Callable[[], WSGIEnvironment]) -> Response:
@@ -178,7 +183,7 @@ def _environ(request: PlainRequest, origin: Origin) -> WSGIEnvironment:
     return {
         "REQUEST_METHOD": METHOD,
         "SCRIPT_NAME": "",
-        "PATH_INFO": HOOKS + request.source,
+        "PATH_INFO": request.target.partition("?")[0],
         "QUERY_STRING": request.query,
         "SERVER_NAME": "",
         "SERVER_PORT": "",

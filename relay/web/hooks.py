@@ -1,4 +1,6 @@
-"""`/hooks/<source>`: the door for senders. HTTP in, HTTP out; relay/operations/ingest.py does what is between.
+"""`/hooks/<source>`, also with a tail that its source takes: the door for senders. HTTP in, HTTP out.
+
+relay/operations/ingest.py does what is between.
 
 A 2xx answer means that the event is on disk. A sender learns nothing about secrets or about other sources. A script in
 a browser may send and read answers if its page has an origin that the source names: as the Fetch standard says (section
@@ -33,20 +35,27 @@ MAX_AGE_S = 600
 
 
 @blueprint.route("/hooks/<source>", methods=METHODS, provide_automatic_options=False)
-def receive(source: str) -> Response:
-    """Record one webhook and answer it."""
-    found = services().sources.get(source)
+@blueprint.route("/hooks/<source>/<path:tail>", methods=METHODS, provide_automatic_options=False)
+def receive(source: str, tail: str = "") -> Response:
+    """Record one webhook and answer it. tail: what some senders append to the address, such as the kind of event."""
+    found = find(services(), source, tail)
     if found is None:
         abort(404, "not found")
-    return take(services(), found, request)
+    return take(services(), found, request, tail)
 
 
-def take(parts: Services, source: Source, request: Request) -> Response:
+def find(parts: Services, name: str, tail: str) -> Source | None:
+    """The source of this name; None if there is none, or if it does not take this tail."""
+    source = parts.sources.get(name)
+    return source if source and source.takes(tail) else None
+
+
+def take(parts: Services, source: Source, request: Request, tail: str = "") -> Response:
     """Record what was sent to a source, and answer. Needs no context of Flask unless the answer is a page."""
-    if answer := _answer_to_head(parts, source, request):
+    if answer := _answer_to_head(parts, source, request, tail):
         return answer
     try:
-        webhook = _webhook(parts, request, _read(source, request))
+        webhook = _webhook(parts, request, _read(source, request), tail)
     except RequestEntityTooLarge:
         return problem(413, fault("body_too_large", most=source.max_body))
     return record(parts, source, webhook, _connection(request))
@@ -83,14 +92,16 @@ def _record(
 @blueprint.after_request
 def for_browsers(answer: Response) -> Response:
     """Prepare every answer of a source, errors too, for browsers."""
-    source = services().sources.get((request.view_args or {}).get("source", ""))
+    named = request.view_args or {}
+    source = find(services(), named.get("source", ""), named.get("tail", ""))
     return answer if source is None else _allow(source, request, dress(source, answer))
 
 
-def _answer_to_head(parts: Services, source: Source, request: Request) -> Response | None:
+def _answer_to_head(parts: Services, source: Source, request: Request, tail: str) -> Response | None:
     """The answer that needs no body, or None if the body must be read."""
     if source.form and source.is_foreign(request.headers.get("Origin")):
-        parts.ingest.refuse(source, source.read_lazily(_webhook(parts, request, b"")), "origin", utc_now())
+        reading = source.read_lazily(_webhook(parts, request, b"", tail))
+        parts.ingest.refuse(source, reading, "origin", utc_now())
         return problem(403, "not from this page")
     if _is_preflight(source, request):
         return _preflight(source)
@@ -124,7 +135,7 @@ def _read(source: Source, request: Request) -> bytes:
     return body
 
 
-def _webhook(parts: Services, request: Request, body: bytes) -> Webhook:
+def _webhook(parts: Services, request: Request, body: bytes, tail: str) -> Webhook:
     return Webhook(
         method=request.method,
         headers=Headers(request.headers.items()),
@@ -132,6 +143,7 @@ def _webhook(parts: Services, request: Request, body: bytes) -> Webhook:
         body=body,
         remote_address=request.remote_addr or "",
         public_url=_public_url(parts, request),
+        tail=tail,
     )
 
 

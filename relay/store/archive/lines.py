@@ -84,6 +84,7 @@ def _event_of(wire: Mapping[str, Any], deliveries: tuple[str, ...]) -> Event:
         person_keys=tuple(wire["marks"]),
         envelope=wire["envelope"],
         body_removed_at=_time(wire["body_removed_at"]),
+        tail=wire.get("tail", ""),  # missing in lines of earlier versions
     )
 
 

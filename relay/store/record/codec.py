@@ -134,6 +134,8 @@ def event_facts(event: Event) -> str:
     facts: dict[str, Any] = {"content_type": event.content_type, "headers": dict(event.headers)}
     if event.query:
         facts["query"] = event.query
+    if event.tail:
+        facts["tail"] = event.tail
     if event.method != USUAL_METHOD:
         facts["method"] = event.method
     if event.envelope:
@@ -196,6 +198,7 @@ def event_from_hash(kept: Hash) -> Event:
         body_removed_at=from_ms(int(text["body_removed_at"])) if "body_removed_at" in text else None,
         fault=text.get("fault", ""),
         trace=facts.get("trace", ""),
+        tail=facts.get("tail", ""),
     )
 
 

@@ -51,6 +51,7 @@ class EventSchema(Schema):
     method = fields.String()
     content_type = fields.String()
     query = fields.String()
+    tail = fields.String(metadata={"description": "what the sender appended to the address"})
     headers = fields.Dict(keys=fields.String(), values=fields.String())
     body = fields.String(allow_none=True, metadata={"description": "null where its time has come"})
     body_removed_at = fields.String(allow_none=True)
