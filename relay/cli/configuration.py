@@ -297,7 +297,7 @@ def list_sources(options: argparse.Namespace) -> int:
         newest = presence[source.name].newest
         say(source.name + (f" ({source.profile})" if source.profile else ""))
         say(f"  address: {_address(settings, source.name)}")
-        say(f"  proof: {words_of(source.verifier)}")
+        say(f"  proof: {words_of(source.verifier, source.addresses)}")
         say(f"  last event: {format(newest, MOMENT) if newest else 'never'}")
         for problem in _problems(store, source, has_rules=bool(config.rules.for_source(source.name))):
             say(f"  problem: {problem}")
@@ -427,7 +427,7 @@ def _describe(profile: Profile) -> None:
         say_steps(profile, source, settings)
     budget = f"{profile.budget_s:g} s" if profile.budget_s else "its documentation does not say how long"
     for name, text in (
-        ("proves itself", words_of(profile.verifier)),
+        ("proves itself", words_of(profile.verifier, profile.addresses)),
         ("waits for an answer", budget),
         ("repeats", profile.repeats),
         ("a repeat is known by", profile.dedup_words),

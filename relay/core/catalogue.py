@@ -95,6 +95,7 @@ EXPECTED: Mapping[str, str] = {
     "expected_origins": "expected a list of origins such as [https://site.example]: https:// or http://, the host in "
     "small letters (in the form xn--... where it has others), a port only where it is not the usual one, and nothing "
     "behind it",
+    "expected_addresses": "expected a list of addresses and networks such as [192.0.2.7, 185.71.76.0/27]",
     "expected_form_field": "expected the name of a form field",
     "expected_fan_out": "expected body, or a path such as body.events or body.entry[].changes[], or a list of them",
     "expected_charset": "expected the name of a charset, such as windows-1251 or koi8-r",
@@ -116,6 +117,7 @@ EXPECTED: Mapping[str, str] = {
     "expected_repeats": "expected in words how often the sender repeats, or no",
     "expected_thin": "expected a description of what a payload lacks",
     "expected_one_place": "expected one of header: NAME, query: NAME or field: PATH",
+    "expected_place_of_token": "expected one of header: NAME, query: NAME, field: PATH or whole_body: true",
     "expected_query_parameter": "expected the name of a query parameter",
     "expected_prefix": "expected the text before the proof, such as 'Bearer ' or 'sha256='",
     "expected_signature_key": "expected the key of the signature, such as v1",
@@ -129,6 +131,11 @@ EXPECTED: Mapping[str, str] = {
     "expected_timestamp_signed": "expected {timestamp} and timestamp together, or neither",
     "expected_one_time": "expected the time in one place: timestamp.header, timestamp.query, timestamp.field or "
     "parts.timestamp",
+    "expected_fields_of_entry": "expected field, and signed with {field:..} of the entry and nothing of the whole body",
+    "expected_claim": "expected the name of a claim, such as payload_hash",
+    "expected_binding_claim": "expected body_hash or url_hash, or both, or claim: a token that says nothing of the "
+    "request would prove any other",
+    "expected_claim_of_body": "expected the claim that holds the body",
     "expected_verify": "expected a map with kind: one of %(names)s; or a list of such maps",
     "expected_headers": "expected a map from names of headers to texts",
     "expected_harmless_type": "expected text/plain, JSON, text/xml or application/xml, and XML as a text: there is "
@@ -460,6 +467,7 @@ NEAR_MISSES: Mapping[str, str] = {
     "timestamp_in_header": "a timestamp is in the header %(name)s",
     "timestamp_in_milliseconds": "the timestamp is in milliseconds: unit: ms",
     "timestamp_in_seconds": "the timestamp is in seconds: unit: s",
+    "address_behind_proxy": "it seems to come from a proxy that RELAY_TRUSTED_PROXIES does not name",
     "origin_hidden": "the page keeps its origin to itself: a file, a sandboxed frame, or Referrer-Policy: no-referrer",
     "origin_nearly": "the page is on the same site, but %(but)s",
     "origin_other_site": "the page is on a site that origins does not name",

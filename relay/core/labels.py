@@ -68,6 +68,7 @@ REASONS: dict[str, str] = {
     "timestamp_stale": "signed too long ago",
     "timestamp_future": "signed in the future",
     "body_unreadable": "unreadable body",
+    "address_unlisted": "address not listed",
     "handshake_repeated": "second handshake",
     "secret_unusable": "unusable secret",
     "origin": "form of another page",

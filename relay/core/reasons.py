@@ -189,6 +189,8 @@ BY_CODE: dict[str, str] = {
     "timestamp_missing": "The request carried no time, which is a part of what is signed.",
     "timestamp_unreadable": "The time that is signed is not written as the source expects it: see unit.",
     "body_unreadable": "The proof is in the body, or over its fields, and the body cannot be read so.",
+    "address_unlisted": "The request came from an address that the source's addresses do not list: the sender has new "
+    "ones, a proxy hides the sender's, or somebody else has its secret.",
     "handshake_repeated": "A sender offered a secret, but one is kept already. If it is the right sender, forget the "
     "kept one on the page Sources, and let it try again.",
     "secret_unusable": "A sender offered a secret that is too short, too long, or no plain text.",

@@ -56,14 +56,12 @@ class FanOut:
 
     def entries(self, body: Any, most: int = MOST_ENTRIES) -> list[Found] | None:
         """Every entry in order; None if no path matches. most: the limit; above it, TooLargeError is raised."""
-        if not any(_leads(body, way[0]) for way in self.paths):
-            return None
-        found = []
-        for entry in _entries(body, self.paths):
-            found.append(entry)
-            if len(found) > most:
-                raise TooLargeError(fault("too_many_entries", most=f"{most:,}"))
-        return found
+        found = self.walk(body, most)
+        return None if found is None else list(found)
+
+    def walk(self, body: Any, most: int) -> Iterator[Found] | None:
+        """The same, each entry found when it is asked for."""
+        return _up_to(most, _entries(body, self.paths)) if any(_leads(body, way[0]) for way in self.paths) else None
 
 
 def parse_path(text: str) -> Way:
@@ -77,6 +75,13 @@ def parse_path(text: str) -> Way:
 def entry_json(value: Any) -> bytes:
     """An entry or an envelope as JSON bytes for the record."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+
+
+def _up_to(most: int, entries: Iterator[Found]) -> Iterator[Found]:
+    for number, entry in enumerate(entries, 1):
+        if number > most:
+            raise TooLargeError(fault("too_many_entries", most=f"{most:,}"))
+        yield entry
 
 
 def _entries(unit: Any, ways: Sequence[Way]) -> Iterator[Found]:
@@ -187,8 +192,8 @@ def _as_text(encoded: re.Match[str]) -> str:
 
 DEFAULT_WINDOW_S = 86_400.0
 UNTIMED_S = 30 * 86_400.0
-"""How long a repeated signature without a time is a duplicate. It is valid for ever, but remembering it takes
-memory.
+"""How long a repeated signature without a time is a duplicate, and at most one with a time. It is valid for longer, but
+remembering it takes memory.
 """
 SIGNATURE_DIGITS = 32
 """Hexadecimal digits kept of the digest of a signed text: nobody finds a second text for 128 bits."""
@@ -231,7 +236,7 @@ class Dedup:
 
 def signature_key(source: str, coverage: Coverage, beside: str, window_s: float) -> DedupKey:
     """The claim that a signed text is one event. beside: tells several events of one text apart."""
-    lasts_s = UNTIMED_S if coverage.lasts_s is None else coverage.lasts_s
+    lasts_s = UNTIMED_S if coverage.lasts_s is None else min(coverage.lasts_s, UNTIMED_S)
     identity = f"{coverage.digest}\0{beside}".encode("utf-8", "surrogatepass")
     return DedupKey(_digest(source, b"signature", identity)[:SIGNATURE_DIGITS], max(window_s, lasts_s))
 

@@ -19,6 +19,7 @@ from relay.configuration.files import ConfigFile, KeyPath, Mistakes, collecting,
 from relay.configuration.settings import FEWEST_DIFFERENT, read_named_secret, read_secret
 from relay.core.errors import ConfigError, Mistake
 from relay.core.faults import Fault, fault
+from relay.sources.addresses import Network
 from relay.sources.answers import NAMED, SIGNING, Answer, Probe, Secrets
 from relay.sources.bodies import MOST_OF_BATCH, BodyReader
 from relay.sources.events import Dedup
@@ -40,6 +41,8 @@ from relay.sources.visitors import Form
 
 SHIPPED = Path(__file__).parent / "profiles"
 SUFFIX = ".yaml"
+HS256 = "HS256"
+"""The algorithm of a signed token whose secret is shared (proof/signed_tokens.py, which is imported only if needed)."""
 OWN_PROFILES = "profiles"
 """The folder of the operator's profiles, beside sources.yaml."""
 
@@ -116,6 +119,12 @@ class Profile:
         """Its ways of proof, without secrets."""
         ways = self.content["verify"]
         return build_verifier(ways, [()] * len(ways))
+
+    @property
+    def addresses(self) -> tuple[Network, ...]:
+        """The networks that the sender sends from; none: any."""
+        addresses: tuple[Network, ...] = self.content["addresses"]
+        return addresses
 
     @property
     def needs_secrets(self) -> bool:
@@ -282,7 +291,12 @@ _SHIPPED_READ: dict[Path, Profile] = {}
 """Shipped profiles by their files: they change with the program only, and to read all of them takes a second."""
 
 
-PUBLIC_KEY = ("ed25519", "ecdsa")
+PUBLIC_KEY = ("ed25519", "ecdsa", "rsa")
+
+
+def _takes_public_key(way: Mapping[str, Any]) -> bool:
+    """Whether the secret of a way is the sender's public key."""
+    return way["kind"] in PUBLIC_KEY or (way["kind"] == "jwt" and way["algorithm"] != HS256)
 
 
 def build_source(name: str, contract: Mapping[str, Any], verifier: Verifier, secrets: Secrets) -> Source:
@@ -316,6 +330,7 @@ def build_source(name: str, contract: Mapping[str, Any], verifier: Verifier, sec
         thanks=contract["thanks"],
         origins=contract["origins"],
         spools=contract["spool"],
+        addresses=contract["addresses"],
     )
     return _with_room(source)
 
@@ -361,15 +376,20 @@ def _empty_way(way: Mapping[str, Any]) -> Way:
         return BasicVerifier((), unless)
     if kind == "token":
         return TokenVerifier((), _place(way), _prefix_of_token(way), unless)
+    # The libraries of public keys and tokens are imported only if needed: they take as long to load as everything else.
+    if kind == "jwt":
+        from relay.sources.proof.signed_tokens import JwtVerifier  # noqa: PLC0415
+
+        options = {name: way[name] for name in ("algorithm", "tolerance_s", "body_hash", "url_hash", "claim", "unless")}
+        return JwtVerifier(_place(way), prefix=_prefix_of_token(way), **options)
     common = _signature(way)
     if kind == "hmac":
         return HmacVerifier(**common, algorithm=way["algorithm"], key=way["key"])
     if kind == "hash":
         return HashVerifier(**common, algorithm=way["algorithm"])
-    # Imported only if needed: `cryptography` takes as long to load as everything else of a source.
     from relay.sources.proof.public_keys import PublicKeyVerifier  # noqa: PLC0415
 
-    return PublicKeyVerifier(**common, kind=kind)
+    return PublicKeyVerifier(**common, kind=kind, algorithm=way.get("algorithm", "sha256"))
 
 
 def _signature(way: Mapping[str, Any]) -> dict[str, Any]:
@@ -390,7 +410,9 @@ def _signature(way: Mapping[str, Any]) -> dict[str, Any]:
 
 def _place(written: Mapping[str, Any]) -> Location:
     field: Expression | None = written["field"]
-    return Location(written["header"].lower() if written["header"] else None, written["query"], field)
+    header = written["header"].lower() if written["header"] else None
+    is_whole, is_of_entries = written.get("whole_body", False), written.get("entries", False)
+    return Location(header, written["query"], field, whole_body=is_whole, entries=is_of_entries)
 
 
 def _place_or_none(written: Mapping[str, Any]) -> Location | None:
@@ -439,8 +461,7 @@ class SecretReader:
         Ways in a list share their secrets, and some of these are public keys. A public key is never used as an HMAC
         key, because then anybody could sign.
         """
-        kinds = {way["kind"] for way in ways}
-        is_mixed = bool(kinds & set(PUBLIC_KEY)) and bool(kinds - set(PUBLIC_KEY))
+        is_mixed = len({_takes_public_key(way) for way in ways}) > 1
         return [
             [secret for name, secret in secrets.items() if self._fits(place, way, name, secret, is_mixed=is_mixed)]
             for way, secrets in zip(ways, own, strict=True)
@@ -448,7 +469,7 @@ class SecretReader:
 
     def _fits(self, place: KeyPath, way: Mapping[str, Any], name: str, secret: bytes, *, is_mixed: bool) -> bool:
         text = secret.decode("utf-8")
-        shape, takes_public = shape_of(text), way["kind"] in PUBLIC_KEY
+        shape, takes_public = shape_of(text), _takes_public_key(way)
         if is_private(text):
             return self._wrong(place, fault("secret_is_private_key", name=name))
         if is_mixed and shape is Shape.EITHER:
@@ -466,8 +487,11 @@ class SecretReader:
         return True
 
     def _unreadable(self, way: Mapping[str, Any], name: str) -> Fault:
-        if way["kind"] in PUBLIC_KEY:
-            return fault("secret_no_public_key", name=name, kind=way["kind"])
+        if _takes_public_key(way):
+            kind = way["algorithm"] if way["kind"] == "jwt" else way["kind"]
+            return fault("secret_no_public_key", name=name, kind=kind)
+        if way["kind"] == "jwt":
+            return fault("secret_is_public_key", name=name)  # in a form that only the library knows
         return fault("secret_no_key", name=name, key=way["key"])
 
     def _wrong(self, place: KeyPath, wrong: Fault) -> bool:

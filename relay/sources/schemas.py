@@ -32,13 +32,14 @@ from relay.configuration.fields import (
     suggestion,
 )
 from relay.core.faults import Fault, fault
+from relay.sources.addresses import NETWORK, Network, read_network
 from relay.sources.answers import DIGESTS, EVENT_ROOTS, JSON, NAMED, PLAIN, Answer, Computed, Probe, build_body
 from relay.sources.answers import Text as Template
 from relay.sources.bodies import FIELD_NAME
 from relay.sources.charsets import codec_of
 from relay.sources.events import PATH, FanOut, parse_path
 from relay.sources.proof.signatures import ALGORITHMS, KEYS
-from relay.sources.proof.signed import BODY, Signed, read_signed
+from relay.sources.proof.signed import BODY, OF_BODY, OF_FORM, Signed, read_signed
 from relay.sources.webhook import ROOTS
 
 HEADER_NAME = r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}"
@@ -185,6 +186,22 @@ class Origins(Wanted):
         return js.list_of(js.text(r"https?://[a-z0-9._:\[\]-]+"))
 
 
+class Addresses(Wanted):
+    """Addresses and networks that a sender sends from."""
+
+    expected = fault("expected_addresses")
+
+    def read(self, value: Any) -> tuple[Network, ...]:
+        if not isinstance(value, list) or not value:
+            raise ValueError
+        if not all(isinstance(one, str) and re.fullmatch(NETWORK, one) for one in value):
+            raise ValueError
+        return tuple(dict.fromkeys(map(read_network, value)))
+
+    def form(self) -> js.JsonSchema:
+        return js.list_of(js.text(NETWORK))
+
+
 class FormSchema(StrictSchema):
     """`form`: its presence says that people's browsers send."""
 
@@ -206,9 +223,11 @@ def _checked(address: str) -> SplitResult:
 
 PLACES = ("header", "query", "field")
 ONE_PLACE = fault("expected_one_place")
-NEEDS_SECRETS = ("token", "basic", "hmac", "hash", "ed25519", "ecdsa")
+NEEDS_SECRETS = ("token", "basic", "hmac", "hash", "ed25519", "ecdsa", "rsa", "jwt")
 DEFAULT_TOLERANCE_S = 300.0
 """Five minutes is what Standard Webhooks, Stripe and Slack use."""
+NOT_OF_ENTRY = (OF_BODY | OF_FORM) - {"field"}
+"""Names in a signed text that stand for the whole body."""
 
 
 class _NoneSchema(StrictSchema):
@@ -229,14 +248,16 @@ class _PlacedSchema(_WaySchema):
     field = Path(None, load_default=None)
     prefix = Text(fault("expected_prefix"), load_default=None)
 
+    places: ClassVar[tuple[str, ...]] = PLACES
+    one_place: ClassVar[Fault] = ONE_PLACE
     together: ClassVar[js.JsonSchema] = js.one_of_keys(PLACES)
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
     def _one_place(self, content: dict[str, Any], written: Any, **_: Any) -> None:
-        if not self.has_read(content, written, *PLACES):
+        if not self.has_read(content, written, *self.places):
             return
-        if sum(content[place] is not None for place in PLACES) != 1:
-            raise ValidationError(ONE_PLACE)
+        if sum(content[place] is not None and content[place] is not False for place in self.places) != 1:
+            raise ValidationError(self.one_place)
 
 
 class _TimestampSchema(StrictSchema):
@@ -252,6 +273,10 @@ class _PartsSchema(StrictSchema):
     timestamp = Text(fault("expected_timestamp_key"), load_default=None)
 
 
+def _claim() -> Text:
+    return Text(fault("expected_claim"), r"[!-~]{1,200}", load_default=None)
+
+
 def _signs(pattern: str) -> js.JsonSchema:
     """A map whose signed text has this in it."""
     return {"required": ["signed"], "properties": {"signed": {"type": "string", "pattern": pattern}}}
@@ -265,6 +290,7 @@ class _SignatureSchema(_PlacedSchema):
     parts = Whole(_PartsSchema(), load_default=None)
     id_header = header(load_default=None)
     body_digest = Text(fault("expected_body_digest"), load_default=None)
+    entries = Yes(load_default=False)
 
     together: ClassVar[js.JsonSchema] = {
         **_PlacedSchema.together,
@@ -273,12 +299,13 @@ class _SignatureSchema(_PlacedSchema):
             js.when(js.has("kind", ["hash"]), _signs(r"\{secret\}"), {"not": _signs(r"\{secret\}")}),
             js.when(js.given("body_digest"), _signs(r"\{url")),
             js.when({"not": js.given("timestamp")}, {"not": _signs(r"\{timestamp\}")}),
+            js.when(js.given("entries"), {"required": ["field", "signed"]}),
         ],
     }
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
     def _is_whole(self, content: dict[str, Any], written: Any, **_: Any) -> None:
-        if not self.has_read(content, written, "signed", "timestamp", "parts", "id_header", "body_digest"):
+        if not self.has_read(content, written, "signed", "timestamp", "parts", "id_header", "body_digest", "entries"):
             return
         wrong: dict[str, list[str]] = {}
         for name, one in (*self._faults(content), *_faults_of_time(content)):
@@ -296,6 +323,8 @@ class _SignatureSchema(_PlacedSchema):
             found.append(("signed", fault("expected_id_signed")))
         if ("secret" in kinds) != (content.get("kind") == "hash"):
             found.append(("signed", fault("expected_secret_signed")))
+        if content["entries"] and (content.get("field") is None or kinds & NOT_OF_ENTRY):
+            found.append(("entries", fault("expected_fields_of_entry")))
         return found
 
 
@@ -326,6 +355,44 @@ class _HashSchema(_SignatureSchema):
     algorithm = Choice(*ALGORITHMS, load_default="sha256")
 
 
+class _RsaSchema(_SignatureSchema):
+    algorithm = Choice("sha1", "sha256", "sha512", load_default="sha256")
+
+
+BINDING = ("body_hash", "url_hash", "claim")
+
+
+class _JwtSchema(_PlacedSchema):
+    whole_body = Yes(load_default=False)
+    algorithm = Choice("HS256", "RS256", "ES256", load_default="HS256")
+    tolerance_s = Quantity(SECONDS, "24h", data_key="tolerance", load_default=DEFAULT_TOLERANCE_S)
+    body_hash = _claim()
+    url_hash = _claim()
+    claim = _claim()
+
+    places: ClassVar[tuple[str, ...]] = (*PLACES, "whole_body")
+    one_place: ClassVar[Fault] = fault("expected_place_of_token")
+    together: ClassVar[js.JsonSchema] = {
+        **js.one_of_keys((*PLACES, "whole_body")),
+        "allOf": [
+            js.either(*map(js.given, BINDING)),
+            js.when(js.given("whole_body"), js.given("claim")),
+            js.when(js.given("claim"), {"not": js.given("body_hash")}),
+        ],
+    }
+
+    @validates_schema(skip_on_field_errors=False, pass_original=True)
+    def _binds_the_request(self, content: dict[str, Any], written: Any, **_: Any) -> None:
+        if not self.has_read(content, written, "whole_body", *BINDING):
+            return
+        has_body = bool(content["claim"])
+        is_outside = bool(content["body_hash"] or content["url_hash"])
+        if not (has_body or is_outside) or (has_body and content["body_hash"]):
+            raise ValidationError(fault("expected_binding_claim"))
+        if content["whole_body"] and not has_body:
+            raise ValidationError({"claim": [fault("expected_claim_of_body")]})
+
+
 _SCHEMAS: dict[str, type[StrictSchema]] = {
     "none": _NoneSchema,
     "token": _TokenSchema,
@@ -334,6 +401,8 @@ _SCHEMAS: dict[str, type[StrictSchema]] = {
     "hash": _HashSchema,
     "ed25519": _SignatureSchema,
     "ecdsa": _SignatureSchema,
+    "rsa": _RsaSchema,
+    "jwt": _JwtSchema,
 }
 
 
@@ -659,6 +728,7 @@ class ContractSchema(StrictSchema):
     thanks = Address(load_default=None)
     origins = Origins(load_default=())
     spool = Flag(load_default=False)
+    addresses = Addresses(load_default=())
 
 
 class SourceSchema(ContractSchema):

@@ -6,19 +6,23 @@ Used by `sources test` and by tests. It refuses what only the sender can sign, w
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import re
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 
 from relay.core.errors import UnsignableError
 from relay.sources.bodies import FORM, JSON, kind_of
-from relay.sources.proof.signatures import DigestVerifier, SignatureVerifier, encode
+from relay.sources.proof.signatures import DigestVerifier, encode
 from relay.sources.proof.verifier import BASIC, BasicVerifier, Location, TokenVerifier, Way, counting
 from relay.sources.source import Source
 from relay.sources.webhook import Headers, Webhook
+
+if TYPE_CHECKING:
+    from relay.sources.proof.signed_tokens import JwtVerifier
 
 _SIMPLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
 
@@ -41,7 +45,7 @@ def sign(source: Source, webhook: Webhook, now: datetime) -> Webhook:
 def _reason(source: Source, ways: list[Way]) -> str:
     if source.keeps_secret:
         return f"the sender of {source.name} has given no secret yet"
-    if any(isinstance(way, SignatureVerifier) and not isinstance(way, DigestVerifier) for way in ways):
+    if any(getattr(way, "keys", ()) for way in ways):
         return f"only the sender of {source.name} can sign: the relay has its public key"
     return f"no secret of {source.name} is at hand"
 
@@ -54,7 +58,11 @@ def _proven(source: Source, way: Way, webhook: Webhook, now: datetime) -> Webhoo
         charset = "latin-1" if way.place.header else "utf-8"
         return _placed(webhook, way.place, way.prefix + way.secrets[0].decode(charset))
     if isinstance(way, DigestVerifier):
-        return _signed(source, way, webhook, now)
+        return _signed_entries(source, way, webhook, now) if way.place.entries else _signed(source, way, webhook, now)
+    from relay.sources.proof.signed_tokens import JwtVerifier  # noqa: PLC0415 - it takes long to load
+
+    if isinstance(way, JwtVerifier):
+        return _with_token(way, webhook, now)
     raise UnsignableError(f"no way to sign for {source.name}")
 
 
@@ -75,6 +83,33 @@ def _signed(source: Source, way: DigestVerifier, webhook: Webhook, now: datetime
         time = f"{way.parts[1]}={stamp}{way.separator}" if way.parts[1] else ""
         signature = f"{time}{way.parts[0]}={signature}"
     return _placed(webhook, way.place, signature)
+
+
+def _signed_entries(source: Source, way: DigestVerifier, webhook: Webhook, now: datetime) -> Webhook:
+    """The webhook with a signature in each entry of its batch."""
+    alone = replace(way, place=replace(way.place, entries=False))
+    content = json.loads(webhook.body)
+    entries = source.split(content, {}) or []
+    for entry in entries:
+        if not isinstance(entry.body, dict):
+            raise UnsignableError("an entry that is no map")
+        body = json.dumps(entry.body, ensure_ascii=False).encode("utf-8")
+        signed = json.loads(_signed(source, alone, replace(webhook, body=body), now).body)
+        entry.body.clear()
+        entry.body.update(signed)
+    return replace(webhook, body=json.dumps(content, ensure_ascii=False).encode("utf-8"))
+
+
+def _with_token(way: JwtVerifier, webhook: Webhook, now: datetime) -> Webhook:
+    content: dict[str, Any] = {"iat": int(now.timestamp())}
+    if way.body_hash:
+        content[way.body_hash] = hashlib.sha256(webhook.body).hexdigest()
+    if way.url_hash:
+        content[way.url_hash] = hashlib.sha256(webhook.public_url.encode("utf-8")).hexdigest()
+    if way.claim:
+        content[way.claim] = webhook.body.decode("utf-8")
+    token = way.token(content)
+    return replace(webhook, body=token.encode("ascii")) if way.place.whole_body else _placed(webhook, way.place, token)
 
 
 def _placed(webhook: Webhook, place: Location, value: str) -> Webhook:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import InitVar, dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -11,8 +11,9 @@ from relay.configuration.expressions import Expression
 from relay.core.errors import NotVerifiedError, UnreadableError, UnsupportedTypeError
 from relay.core.events import SPAM, Event
 from relay.core.faults import Fault, fault
+from relay.sources.addresses import Network, address_near_miss, is_listed
 from relay.sources.answers import SIGNING, Answer, Given, Probe, Rendered, Secrets
-from relay.sources.bodies import PLAIN_BODIES, BodyReader, is_packed, most_before_proof, unpack
+from relay.sources.bodies import JSON, PLAIN_BODIES, BodyReader, is_packed, most_before_proof, unpack
 from relay.sources.events import (
     MOST_ENTRIES,
     MOST_PROVEN_ENTRIES,
@@ -23,6 +24,7 @@ from relay.sources.events import (
     Kept,
     build_context,
     double_click_key,
+    entry_json,
     signature_key,
 )
 from relay.sources.near_misses import find_near_miss
@@ -105,7 +107,8 @@ class Source:
     answers use, by name. variables: the environment variables of its secrets: `secret` for the first, `verify_token`,
     `confirmation`. secret_names: all variables that prove it. form: set if people's browsers send. thanks: where the
     browser goes afterwards; None: a page of ours. origins: the pages that may send, as browsers name them. spools:
-    requests are kept on this machine's disk while the record is away.
+    requests are kept on this machine's disk while the record is away. addresses: the networks that its sender sends
+    from; none: any.
     """
 
     name: str
@@ -132,6 +135,7 @@ class Source:
     thanks: str | None = None
     origins: tuple[str, ...] = ()
     spools: bool = False
+    addresses: tuple[Network, ...] = ()
     is_open: bool = field(init=False)
     """Whether anybody may send, so that no request is proven."""
     reads_before_proof: bool = field(init=False)
@@ -170,7 +174,12 @@ class Source:
             body = unpack(encoding, webhook.body, most)
             return self.bodies.read(webhook.method, webhook.content_type, webhook.query_string, body)
 
-        return Reading(webhook, read)
+        return Reading(webhook, read, self._split)
+
+    def _split(self, webhook: Webhook, content: Any) -> Iterator[tuple[bytes, Any]] | None:
+        """The entries of a batch that is not proven yet: the same that become events."""
+        entries = self._walk(content, self.kept_headers(webhook) if self.each and self.each.unless else {})
+        return None if entries is None else ((entry_json(entry.body), entry.body) for entry in entries)
 
     def weight_of(self, webhook: Webhook) -> int:
         """The bytes of work that its body may cost before its sender is proven."""
@@ -197,9 +206,17 @@ class Source:
         else:
             opened = self._opened(webhook, self.max_body)
             reading = reading if opened is webhook else self.read_lazily(opened)
+        self._check_address(webhook)
+        if coverage and coverage.body is not None:
+            opened = _with_body(opened, coverage.body)
+            reading = self.read_lazily(opened)
         headers, query = self.kept_headers(opened), self.kept_query(opened)
         body = without_tokens(self.verifier, opened.body, opened.content_type)
         return Verified(self.name, reading, headers, query, body, coverage, _SEAL)
+
+    def _check_address(self, webhook: Webhook) -> None:
+        if self.addresses and not is_listed(webhook.remote_address, self.addresses):
+            raise NotVerifiedError("address_unlisted")
 
     def _opened(self, webhook: Webhook, most: int) -> Webhook:
         """The unpacked webhook; unchanged if it is not packed or would have more than `most` bytes."""
@@ -231,6 +248,8 @@ class Source:
         """The near miss of a webhook that was refused for this reason; for our record only."""
         if reason == "origin":
             return origin_near_miss(webhook.header("origin") or "", self.origins)
+        if reason == "address_unlisted":
+            return address_near_miss(webhook, self.addresses)
         if self.form and reason in SPAM:
             return self.form.near_miss(reason)
         return find_near_miss(self.verifier, reading or self.read_lazily(webhook), reason, now)
@@ -244,8 +263,14 @@ class Source:
         return replace(self, verifier=verifier)
 
     def probe(self, reading: Reading, *, is_proven: bool) -> Probe | None:
-        """The first probe that matches: an open one before the proof, another one after it."""
-        return next((one for one in self.probes if one.is_open != is_proven and reading.holds(one.when)), None)
+        """The first probe that matches: an open one before the proof, another one after it.
+
+        Raises NotVerifiedError if an open one comes from another address than the sender's.
+        """
+        found = next((one for one in self.probes if one.is_open != is_proven and reading.holds(one.when)), None)
+        if found:
+            self._check_address(reading.webhook)
+        return found
 
     def answer_probe(self, probe: Probe, reading: Reading, now: datetime) -> Rendered:
         """The answer to a probe. Raises NotVerifiedError if a required secret is missing or wrong."""
@@ -316,10 +341,14 @@ class Source:
 
         Raises TooLargeError.
         """
+        entries = self._walk(content, headers)
+        return None if entries is None else list(entries)
+
+    def _walk(self, content: Any, headers: Mapping[str, str]) -> Iterator[Found] | None:
         most = MOST_ENTRIES if self.is_open else MOST_PROVEN_ENTRIES
         if self.each is None or (self.each.unless and self.each.unless.holds({"headers": headers})):
             return None
-        return self.each.entries(content, most)
+        return self.each.walk(content, most)
 
     def dedup_key(self, context: Mapping[str, Any], body: bytes) -> DedupKey | None:
         """The deduplication key of this webhook; None if it is never a duplicate.
@@ -334,14 +363,22 @@ class Source:
     def signature_keys(self, coverage: Coverage | None, headers: Mapping[str, str], place: int) -> SignatureKeys:
         """The claims of a signature for an event, so that nobody can replay a captured request as another event.
 
-        headers: as kept. place: index of the entry in its batch. With topics, the text is claimed for this topic and
-        also by itself.
+        headers: as kept. place: index of the entry in its batch, which does not count if the entry has a signature of
+        its own. With topics, the text is claimed for this topic and also by itself.
         """
         is_once = self.once if self.once is not None else bool(self.dedup or (coverage and coverage.lasts_s))
         if coverage is None or not is_once:
             return ()
         window_s = self.dedup.window_s if self.dedup else 0.0
+        if coverage.entries:
+            coverage, place = coverage.entries[place], 0
         whole = signature_key(self.name, coverage, str(place), window_s)
         if not self.topic:
             return (whole,)
         return signature_key(self.name, coverage, f"{place} {headers.get(self.topic, '')}", window_s), whole
+
+
+def _with_body(webhook: Webhook, body: bytes) -> Webhook:
+    """The webhook with the JSON that its signed token had inside."""
+    headers = {name: value for name, value in webhook.headers.items() if name not in OF_PACKED}
+    return replace(webhook, headers=headers | {"content-type": JSON}, body=body)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -89,14 +90,20 @@ sender appended to the address.
 """
 
 
+Split = Callable[[Webhook, Any], Iterator[tuple[bytes, Any]] | None]
+
+
 class Reading:
-    """One webhook, read lazily. read: reads the body as its source does."""
+    """One webhook, read lazily. read: reads the body as its source does. split: of a batch, gives each entry as bytes
+    and as it was read; None if it is no batch.
+    """
 
-    __slots__ = ("_body", "_context", "_error", "_read", "webhook")
+    __slots__ = ("_body", "_context", "_error", "_read", "_split", "webhook")
 
-    def __init__(self, webhook: Webhook, read: Callable[[], Any]) -> None:
+    def __init__(self, webhook: Webhook, read: Callable[[], Any], split: Split | None = None) -> None:
         self.webhook = webhook
         self._read: Callable[[], Any] | None = read
+        self._split = split
         self._body: Any = None
         self._error: UnreadableError | UnsupportedTypeError | None = None
         self._context: dict[str, Any] | None = None
@@ -141,6 +148,17 @@ class Reading:
             }
         return self._context
 
+    def entries(self) -> Iterator[Reading]:
+        """The entries of a batch in order, each with a body of its own; of another webhook only itself.
+
+        Raises UnreadableError and UnsupportedTypeError.
+        """
+        found = self._split(self.webhook, self.body) if self._split else None
+        if found is None:
+            yield self
+        for body, content in found or ():
+            yield Reading(replace(self.webhook, body=body), partial(_same, content))
+
     @property
     def fields(self) -> list[tuple[bytes, bytes]]:
         """The fields of a urlencoded form, decoded but not nested; none if there is no body.
@@ -178,6 +196,10 @@ class Reading:
             return read_query(self.webhook.query_string)
         except UnreadableError:
             return {}
+
+
+def _same(content: Any) -> Any:
+    return content
 
 
 def text_of(value: Any) -> str | None:

@@ -156,7 +156,7 @@ def _row(file: Path) -> tuple[str, ...]:
     cells = (
         f"`{file.stem}`",
         profile["title"],
-        _proof(profile["verify"]),
+        _proof(profile["verify"]) + (", from listed addresses" if profile.get("addresses") else ""),
         _dedup(profile),
         _answer(profile),
         profile.get("budget", ""),
@@ -179,8 +179,11 @@ def _way(way: Mapping[str, Any]) -> str:
         return "HTTP Basic"
     if kind == "token":
         return f"token in {_place(way)}"
-    names = {"hmac": f"HMAC-{way.get('algorithm', 'sha256').upper()}", "ed25519": "Ed25519", "ecdsa": "ECDSA"}
-    name = names.get(kind, f"{way.get('algorithm', 'sha256').upper()} with the secret in it")
+    if kind == "jwt":
+        return f"JWT ({way.get('algorithm', 'HS256')}) in {_place(way)}"
+    digest = way.get("algorithm", "sha256").upper()
+    names = {"hmac": f"HMAC-{digest}", "ed25519": "Ed25519", "ecdsa": "ECDSA", "rsa": f"RSA with {digest}"}
+    name = names.get(kind, f"{digest} with the secret in it")
     words = f"{name} in {_place(way)}"
     if signed := way.get("signed"):
         words += f" over `{signed}`"
@@ -190,7 +193,13 @@ def _way(way: Mapping[str, Any]) -> str:
 
 
 def _place(way: Mapping[str, Any]) -> str:
-    words = {"header": "the header", "query": "the query's", "field": "the field"}
+    if way.get("whole_body"):
+        return "the whole body"
+    words = {
+        "header": "the header",
+        "query": "the query's",
+        "field": "each entry's" if way.get("entries") else "the field",
+    }
     return next(f"{said} `{way[place]}`" for place, said in words.items() if place in way)
 
 

@@ -18,6 +18,7 @@ REASONS = (
     "timestamp_stale",
     "timestamp_future",
     "body_unreadable",
+    "address_unlisted",
     "handshake_repeated",
     "secret_unusable",
 )

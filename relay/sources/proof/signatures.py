@@ -24,7 +24,7 @@ from relay.core.errors import NotVerifiedError, UnreadableError
 from relay.core.phrases import Phrase, phrase
 from relay.sources.bodies import JSON, UNNAMED, kind_of, read_json
 from relay.sources.proof.signed import BODY, NOTHING, Given, Signed
-from relay.sources.proof.verifier import Coverage, Location, Way, as_sent, is_any
+from relay.sources.proof.verifier import Coverage, Location, Way, as_sent, entries_of, is_any
 from relay.sources.webhook import Reading
 
 _DIGITS = re.compile(r"[0-9]{1,16}")
@@ -79,10 +79,16 @@ class Clock:
 
 RAW_BYTES = 32
 """An ed25519 public key (RFC 8032)."""
-_PEM = "-----BEGIN PUBLIC KEY-----"
+_PUBLIC = ("whpk_", "-----BEGIN PUBLIC KEY", "-----BEGIN RSA PUBLIC KEY", "-----BEGIN CERTIFICATE")
 _PRIVATE = ("-----BEGIN PRIVATE", "-----BEGIN EC PRIVATE", "-----BEGIN RSA PRIVATE", "whsk_")
-_ALGORITHMS = (bytes.fromhex("302a300506032b6570"), bytes.fromhex("3059301306072a8648ce3d0201"))
-"""First bytes of a public key's DER: ed25519 (RFC 8410), and ECDSA on P-256 (RFC 5480)."""
+_ALGORITHMS = (
+    bytes.fromhex("302a300506032b6570"),
+    bytes.fromhex("3059301306072a8648ce3d0201"),
+    b"-----BEGIN PUBLIC KEY",
+)
+"""First bytes of a public key: the DER of ed25519 (RFC 8410) and of ECDSA on P-256 (RFC 5480), or a PEM, in base64."""
+_RSA = bytes.fromhex("300d06092a864886f70d0101010500")
+"""What the DER of an RSA key has after its length (RFC 3279, section 2.3.1)."""
 
 
 class Shape(StrEnum):
@@ -98,10 +104,10 @@ def shape_of(text: str) -> Shape:
     """Guess the kind of a secret from its text."""
     if text.startswith("whsec_"):
         return Shape.SHARED
-    if text.startswith(("whpk_", _PEM)):
+    if text.startswith(_PUBLIC):
         return Shape.PUBLIC
     for raw in _readings(text):
-        if raw.startswith(_ALGORITHMS):
+        if raw.startswith(_ALGORITHMS) or _RSA in raw[:20]:
             return Shape.PUBLIC
         if len(raw) == RAW_BYTES:
             return Shape.EITHER
@@ -114,7 +120,7 @@ def is_private(text: str) -> bool:
 
 
 def public_bytes(text: str) -> list[bytes]:
-    """Possible bytes of a public key that is not PEM: the raw key, or its DER."""
+    """Possible bytes of a public key that is not PEM: the raw key, its DER, or a PEM that is in base64 again."""
     return _readings(text.removeprefix("whpk_"))
 
 
@@ -183,9 +189,17 @@ class SignatureVerifier(ABC):
         return replace(self, secrets=(*self.secrets, secret))
 
     def check(self, reading: Reading, now: datetime) -> Coverage:
-        """Check the signature and return its coverage. Raises NotVerifiedError with one of the reasons of this
-        package.
+        """Check the signature, or that of every entry, and return its coverage. Raises NotVerifiedError with one of the
+        reasons of this package.
         """
+        if not self.place.entries:
+            return self._check(reading, now)
+        covered = tuple(self._check(entry, now) for entry in entries_of(reading))
+        if not covered:
+            raise NotVerifiedError("signature_missing")
+        return replace(covered[0], entries=covered)
+
+    def _check(self, reading: Reading, now: datetime) -> Coverage:
         found, stamp = self.split(self.place.given(reading) or "")
         if not found:
             raise NotVerifiedError("signature_missing")

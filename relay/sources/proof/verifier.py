@@ -29,19 +29,29 @@ from relay.sources.webhook import Reading, text_of
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """The place of a credential. Exactly one is set. header: in lower case. field: a path into the body."""
+    """The place of a credential. Exactly one is set. header: in lower case. field: a path into the body, or with
+    `entries` into each entry of a batch. whole_body: the body is the credential.
+    """
 
     header: str | None = None
     query: str | None = None
     field: Expression | None = None
+    whole_body: bool = False
+    entries: bool = False
 
     def given(self, reading: Reading) -> str | None:
-        """The value at this location; None if there is none. Raises NotVerifiedError: body_unreadable."""
+        """The value at this location, of a batch in its first entry; None if there is none.
+
+        Raises NotVerifiedError: body_unreadable.
+        """
         if self.header:
             return reading.webhook.header(self.header)
         if self.query:
             return self._in_query(reading.webhook.query_string)
-        return self._in_body(reading)
+        if self.whole_body:
+            return reading.webhook.body.decode("latin-1")
+        first = next(entries_of(reading), None) if self.entries else reading
+        return self._in_body(first) if first else None
 
     def _in_query(self, query: str) -> str | None:
         pairs = (pair.partition("=") for pair in query.split("&"))
@@ -64,7 +74,25 @@ class Location:
             return phrase("header %(name)s", name=self.header)
         if self.query:
             return phrase("query parameter %(name)s", name=self.query)
-        return phrase("field %(name)s", name=self.field.text if self.field else "")
+        if self.whole_body:
+            return phrase("whole body")
+        name = self.field.text if self.field else ""
+        return (
+            phrase("field %(name)s of each entry", name=name) if self.entries else phrase("field %(name)s", name=name)
+        )
+
+
+def entries_of(reading: Reading) -> Iterator[Reading]:
+    """The entries of a batch, each as a webhook; of another webhook only itself, and nothing without a body.
+
+    Raises NotVerifiedError: body_unreadable.
+    """
+    if not reading.webhook.body:
+        return
+    try:
+        yield from reading.entries()
+    except (UnreadableError, UnsupportedTypeError):
+        raise NotVerifiedError("body_unreadable") from None
 
 
 def as_sent(text: str) -> bytes:
@@ -79,11 +107,15 @@ def as_sent(text: str) -> bytes:
 class Coverage:
     """The coverage of a valid signature. digest: of the signed text alone, without the rest of the request.
 
-    lasts_s: how many seconds the signature stays valid; None: for ever, because no time is signed.
+    lasts_s: how many seconds the signature stays valid; None: for ever, because no time is signed. body: the JSON
+    inside a signed token, which takes the place of the body. entries: the coverage of each entry of a batch, if they
+    are signed one by one.
     """
 
     digest: str = field(repr=False)
     lasts_s: float | None
+    body: bytes | None = field(default=None, repr=False)
+    entries: tuple[Coverage, ...] = ()
 
     @classmethod
     def of(cls, text: bytes, lasts_s: float | None) -> Coverage:
@@ -142,12 +174,18 @@ class NoVerifier:
         return self
 
 
-def words_of(verifier: Verifier) -> Phrase:
-    """A description of all ways, for people."""
-    found = dict.fromkeys(way.words for way in verifier.ways)
-    if not found:
-        return phrase("none: anybody may send")
-    return reduce(lambda one, other: phrase("%(one)s, or %(other)s", one=one, other=other), found)
+MOST_NAMED = 3
+"""Addresses that are named where a proof is described."""
+
+
+def words_of(verifier: Verifier, addresses: Sequence[object] = ()) -> Phrase:
+    """A description of all ways and of the addresses that they must come from, for people."""
+    found = dict.fromkeys(way.words for way in verifier.ways) or [phrase("none: anybody may send")]
+    words = reduce(lambda one, other: phrase("%(one)s, or %(other)s", one=one, other=other), found)
+    if not addresses:
+        return words
+    named = ", ".join(map(str, addresses[:MOST_NAMED])) + (", ..." if len(addresses) > MOST_NAMED else "")
+    return phrase("%(proof)s, from %(addresses)s", proof=words, addresses=named)
 
 
 def counting(ways: Iterable[Way], reading: Reading) -> Iterator[Way]:

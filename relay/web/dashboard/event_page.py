@@ -179,7 +179,7 @@ def _proof(event: Event) -> str:
         return _("Its source is no longer configured.")
     if source.is_open:
         return _("Not verified: anybody may send to this source.")
-    return _("Verified: %(proof)s.", proof=words_of(source.verifier))
+    return _("Verified: %(proof)s.", proof=words_of(source.verifier, source.addresses))
 
 
 @dataclass(frozen=True, slots=True)

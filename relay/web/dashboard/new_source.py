@@ -151,7 +151,7 @@ def _form(profile: Profile, name: str, why: str = "") -> Any:
         "new_source.html",
         profile=profile,
         name=name,
-        proof=words_of(profile.verifier),
+        proof=words_of(profile.verifier, profile.addresses),
         url=hook_url(name),
         steps=profile.filled_steps({"url": hook_url(name), **variables}),
         variables=variables,

@@ -266,7 +266,7 @@ def _view(source: Source, week: Series) -> SourceView:
     return SourceView(
         source=source,
         url=url,
-        proof=words_of(source.verifier),
+        proof=words_of(source.verifier, source.addresses),
         snippet=snippet_of(source, url),
         form=form_of(source.form, url) if source.form else None,
         probes=store.senders.probes([name])[name],

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
@@ -110,6 +110,7 @@ def test_fields_of_what_is_no_form_are_not_an_empty_text(load, content_type):
 
 ED25519 = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 P256 = ec.derive_private_key(7, ec.SECP256R1())
+RSA = rsa.generate_private_key(65_537, 2_048)
 
 
 def forms_of(key: Any) -> dict[str, str]:
@@ -123,6 +124,8 @@ RAW = ED25519.public_key().public_bytes_raw()
 PUBLIC = {
     **{f"ed25519 {name}": text for name, text in forms_of(ED25519).items()},
     **{f"P-256 {name}": text for name, text in forms_of(P256).items()},
+    **{f"RSA {name}": text for name, text in forms_of(RSA).items()},
+    "RSA PEM in base64": base64.b64encode(forms_of(RSA)["PEM"].encode()).decode(),
     "whpk": f"whpk_{base64.b64encode(RAW).decode()}",
 }
 
@@ -170,6 +173,11 @@ def test_what_could_be_either_is_a_mistake_where_both_are_taken(load, text):
         ("ecdsa", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----"),
         ("ecdsa", "-----BEGIN PUBLIC KEY-----"),
         ("ecdsa", forms_of(ec.derive_private_key(7, ec.SECP384R1()))["DER"]),
+        ("rsa", PUBLIC["P-256 DER"]),
+        ("rsa", "no key"),
+        ("rsa", forms_of(rsa.generate_private_key(65_537, 1_024))["PEM"]),  # noqa: S505 - too short on purpose
+        ("ecdsa", PUBLIC["RSA PEM"]),
+        ("ecdsa", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"),
         ("ed25519", "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAAA\n-----END PRIVATE KEY-----"),
     ],
 )
@@ -199,7 +207,9 @@ SIGNATURES = {
 
 
 @pytest.mark.parametrize("signature", SIGNATURES.values(), ids=SIGNATURES)
-@pytest.mark.parametrize(("kind", "key"), [("ed25519", RAW.hex()), ("ecdsa", PUBLIC["P-256 DER"])])
+@pytest.mark.parametrize(
+    ("kind", "key"), [("ed25519", RAW.hex()), ("ecdsa", PUBLIC["P-256 DER"]), ("rsa", PUBLIC["RSA DER"])]
+)
 @pytest.mark.parametrize("encoding", ["hex", "base64", "base64url"])
 def test_a_malformed_signature_is_refused_and_no_error_of_ours(load, kind, key, encoding, signature):
     source = load({"kind": kind, "header": "X-Sign", "encoding": encoding}, {"KEY": key})
@@ -217,12 +227,15 @@ def of_key(tmp_path_factory):
     entries = {
         "ed25519": {"verify": {"kind": "ed25519", "header": "X-Sign", "secrets": ["RAW"]}},
         "ecdsa": {"verify": {"kind": "ecdsa", "header": "X-Sign", "secrets": ["DER"]}},
+        "rsa": {"verify": {"kind": "rsa", "header": "X-Sign", "secrets": ["RSA"]}},
     }
     path.write_text(yaml.safe_dump({"sources": entries}), "utf-8")
-    return load_sources(path, {"RAW": RAW.hex(), "DER": PUBLIC["P-256 DER"]})
+    return load_sources(path, {"RAW": RAW.hex(), "DER": PUBLIC["P-256 DER"], "RSA": PUBLIC["RSA DER"]})
 
 
-@given(kind=st.sampled_from(["ed25519", "ecdsa"]), signature=st.binary(max_size=90), body=st.binary(max_size=20))
+@given(
+    kind=st.sampled_from(["ed25519", "ecdsa", "rsa"]), signature=st.binary(max_size=256), body=st.binary(max_size=20)
+)
 def test_no_signature_that_is_made_up_is_believed(of_key, kind, signature, body):
     assert reason(of_key[kind], Webhook(headers={"X-Sign": signature.hex()}, body=body)) in {
         "signature_mismatch",
@@ -234,7 +247,7 @@ def test_many_signatures_cost_no_more_than_a_few(load, monkeypatch):
     from relay.sources.proof import public_keys  # noqa: PLC0415 - only to count
 
     tried: list[bytes] = []
-    monkeypatch.setattr(public_keys, "_is_signed", lambda _key, signature, _signed: bool(tried.append(signature)))
+    monkeypatch.setattr(public_keys, "_is_signed", lambda _key, signature, *_: bool(tried.append(signature)))
     source = load({"kind": "ed25519", "header": "X-Sign", "separator": ","}, {"KEY": RAW.hex()})
 
     reason(source, Webhook(headers={"X-Sign": ",".join(f"{number:0128x}" for number in range(500))}, body=BODY))

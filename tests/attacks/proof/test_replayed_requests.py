@@ -271,17 +271,18 @@ WHOLE = {"body", "body_sha256", "php_json"}
 
 
 def signed_ways(profile):
-    return [way for way in profile.content["verify"] if way["kind"] in ("hmac", "hash", "ed25519", "ecdsa")]
+    signed = {"hmac", "hash", "ed25519", "ecdsa", "rsa", "jwt"}
+    return [way for way in profile.content["verify"] if way["kind"] in signed]
 
 
 def hangs_on(profile):
     """What of the request that is not signed the dedup key hangs on."""
     dedup, ways = profile.content["dedup"], signed_ways(profile)
-    kinds = [way["signed"].kinds for way in ways]
+    kinds = [WHOLE if way["kind"] == "jwt" else way["signed"].kinds for way in ways]
     if dedup is None:
         return None
     if dedup["header"]:
-        ids = {(way["id_header"] or "").lower() for way in ways}
+        ids = {(way.get("id_header") or "").lower() for way in ways}
         return None if ids == {dedup["header"].lower()} else "a header"
     roots = dedup["expression"].roots if dedup["expression"] else {"body"}
     if "headers" in roots:
@@ -314,7 +315,7 @@ def test_the_key_of_a_signed_sender_hangs_on_what_is_signed_or_its_signature_is_
 
 
 def _is_timed(profile):
-    return all(way["timestamp"] for way in signed_ways(profile))
+    return all(way.get("timestamp") for way in signed_ways(profile))
 
 
 def test_only_senders_that_do_not_sign_their_topic_have_one():

@@ -40,6 +40,34 @@ P256_DER = (
     "QWdzH8Ht/LsMzxwequ3iHH+xw+ansSvwJa+V2xOsazRLlfdVg3ufFdELKw=="
 )
 P256_SIGNATURE = "MEUCIQCe369xXYZhVkwo3/wXpK1ijLVHt07vY46lujQCf4ViZwIgR0IKurzT2R+zQmruDDEQYq1k+iPXztISVULtgV0FnHU="
+# openssl genpkey -algorithm RSA; openssl dgst -sha256 -sign, over STAMP and BODY
+RSA_DER = (
+    "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAsGLm/0fqB+0mJaNb5WgPcTS+eCAdJ9wOQD6VR7tzjm/0rgA31by8"
+    "zYYaSteC1TR/bFS7xtnhisRG3SoyYSAy1Ivc4sUOgevHkKcCwnXR2N+hj1aEKsP8PQCdrUzz9StR1+5bXV7iSlLbxw+VtYjM"
+    "zJ0Fw+lJLwTEncbiMt5fzvW5rtEQV/vgZnDI+olKG9/WoTvaiNiNRxF3HHezkkxYQRjleJp4Of+sBPaJV8YhLpbUWcIqEomr"
+    "gTMKLSnIEfzrP7hy0PfGtrLt9kzuswTv+9vaEJYzuSzqgaFTmQcm/RSWiIuW/1I7SeBAM3AdcU8pa4JhomAIcaahfI6Za9Gf"
+    "vwIDAQAB"
+)
+RSA_SIGNATURES = {
+    "sha1": (
+        "DNEgj5ndRS63u1+UnM18E0TosmVKEo84KdVyEG6eRAsKKl2BztF8kSniucM6KtnrDrOowT+0XVjxit2S8+y4F4W9JkAkmsgm"
+        "f2Yvsx1Nn9pfoiwyLXBT7sEmc+uvnDQySxzQ1lM9cXTrxNcWZLtgGSWtGs/7i4DnPL65rD+yMQ1F/3jKURAMIS14kD/1T+4X"
+        "AviJgHLWj93CNKPoXVMTnQXaQNE5SevkTVOmWzc/QBH5NoZxEngzyrlBCYaHieEAqujaec37zqh/MPtSg2H1TPP8PelgFsZT"
+        "hUEeri0uM1K4JJMhYrFySbK75AkGtAHbAPlzl9q2tDUG+ww79xkjfg=="
+    ),
+    "sha256": (
+        "b5mh10H/mpVG4u524KEgHd4N9IHAO2sj88c08Whx9+nqCdrAeJ8U2ikoU8+0XdKq8vBjGyqL++MpP+R6E9hCzMNKuSBPrmUx"
+        "gsgK7JPoymk5VRvopB/d44ODu5XutbvEBQlmq8Hu2K7AwAcipLlRifx09t5QS8NiUyw4/9rmkq6lKV9dafxBKXLjVVO2n3xK"
+        "g95SQy+lDFUx1NIQhnV2bqhNpPsF2JM08LltZoaVxiEII0E232+rrU6hVgnCZb221vEmXSb6zQ/2kOfiaT5o8rUPvg7sXtb7"
+        "BWxgqvk5Z/Xhlu3QNsDO6LMtyNwyrJsA5xgE329PqQIisD4nMAxNXQ=="
+    ),
+    "sha512": (
+        "kaULspo/dQOe9qOHyx8OIfTQhWrJtfIRYVlGPRxapdEyBs2j75dPaViRF/wq9LJiops5Er/XWA8iDLSkf6phT7xy7W/k7syn"
+        "mmBXwy14QRMMEVeU7zxUIV83KcheCC23YLan2XRCNAUvc0Dk0fGGdqt6fUt9PSNh0JU7Adk1XSR9jfpB5VQjL3d6JEQrtEY6"
+        "Cj8DI3F9XYS0g/XOriNln4zdgUZeXiEZgpMLr0yyrlpaI5PMpD4CcSe1/OICHQylwrU/il2tCu0KLszpiZDD3J4uB9nyrZf2"
+        "jCmpYthAv/VFbOLqXcc5BYjHNEkcrZChhZtZBHa9tjigNDGSsiCrvg=="
+    ),
+}
 PEM = "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----"
 
 
@@ -267,6 +295,24 @@ CASES = [
             is_old_refused=True,
         )
         for name, key in {"DER": P256_DER, "PEM": PEM.format(P256_DER)}.items()
+    ],
+    *[
+        Case(
+            f"RSA with {algorithm}, the key as {name}",
+            {"kind": "rsa", "algorithm": algorithm, "header": "X-Sign", "encoding": "base64", **TIMED},
+            {"X-Time": STAMP, "X-Sign": RSA_SIGNATURES[algorithm]},
+            secret=key,
+            is_old_refused=True,
+        )
+        for algorithm, (name, key) in zip(
+            RSA_SIGNATURES,
+            {
+                "DER": RSA_DER,
+                "PEM": PEM.format(RSA_DER),
+                "PEM in base64": b64(PEM.format(RSA_DER).encode()),
+            }.items(),
+            strict=True,
+        )
     ],
 ]
 

@@ -20,7 +20,7 @@ from tests.support.golden import PUBLIC_URL, Golden, about, environ, golden, gol
 
 ALL = list(goldens())
 EVENTS = [one for one in ALL if one.is_event and one.expected["events"]]
-SIGNED = ("hmac", "hash", "ed25519", "ecdsa")
+SIGNED = ("hmac", "hash", "ed25519", "ecdsa", "rsa", "jwt")
 
 
 def ids(requests):
@@ -208,7 +208,7 @@ def test_the_sample_of_a_profile_gets_through_when_the_relay_signs_it(senders_ap
     Clock.now = golden(profile, next(iter(about(profile)["requests"]))).at + timedelta(days=30)
     source = source.with_secret("a-secret-that-came-at-run-time") if source.keeps_secret else source
     loaded = Profiles(None).get(profile, Mistakes())
-    if {way["kind"] for way in ways(profile)} <= {"ed25519", "ecdsa"}:
+    if {way["kind"] for way in ways(profile)} <= {"ed25519", "ecdsa", "rsa"}:
         with pytest.raises(UnsignableError):
             sample_of(source, loaded, PUBLIC_URL, Clock.now)
         return
