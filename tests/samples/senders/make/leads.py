@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from typing import Any
 from urllib.parse import quote
 
 import yaml
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPrivateNumbers, RSAPublicNumbers
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from kit import (
     FORM,
     PROFILES,
+    STAMP,
     Request,
     Sender,
     compact,
@@ -333,13 +340,130 @@ def retailcrm() -> Sender:
 
 def insales() -> Sender:
     """InSales, as JSON."""
-    sender = tokened("insales", "body.[number, financial_status]")
+    sender = tokened("insales", "body.order.client.name || body.[number, financial_status]")
     sender.sample("created", ["1024, pending"])
     sender.again("created-again", "created")
     paid = {"financial_status": "paid", "updated_at": "2026-06-01T15:05:00.000+03:00"}
     sender.post("paid", compact(sample_of("insales")["body"] | paid), ["1024, paid"])
+    # What comes of a webhook whose format nobody has chosen.
+    order = '<order>\n  <id type="integer">123456790</id>\n  <client><name>Зоя &amp; Co</name></client>\n</order>\n'
+    sender.post("xml", f'<?xml version="1.0" encoding="UTF-8"?>\n{order}'.encode(), [RUSSIAN_NAME], "application/xml")
+    sender.again("xml-again", "xml")
     sender.forged("created", reason="token_mismatch")
     return sender
+
+
+def ozon() -> Sender:
+    """Ozon: a ping, and kinds of events with nothing in common."""
+    sender = tokened("ozon", "body.message_type", answer=json_text('{"result": true}'))
+    sender.sample("posting", ["TYPE_NEW_POSTING"])
+    sender.again("posting-again", "posting", spaced(sample_of("ozon")["body"]))
+    state = {
+        "message_type": "TYPE_STATE_CHANGED",
+        "posting_number": "24219509-0020-1",
+        "new_state": "posting_delivering",
+    }
+    for name, date in (("state", "2026-06-01T13:00:00.000Z"), ("another-state", "2026-06-01T14:00:00.000Z")):
+        sender.post(name, compact(state | {"changed_state_date": date}), ["TYPE_STATE_CHANGED"])
+    ping = sender.request(compact({"message_type": "TYPE_PING", "time": "2026-06-01T12:00:00.000Z"}))
+    answer = json_text('{"version": "1.0", "name": "relay", "time": "2026-06-01T12:00:00Z"}')
+    sender.probe("ping", ping, answer, is_signed=True)
+    sender.forged("posting", reason="token_mismatch")
+    return sender
+
+
+def yandex_market() -> Sender:
+    """Yandex Market: known by its addresses alone, under the address or a tail of it."""
+    answer = json_text('{"version": "1.0.0", "name": "Bitrix24 relay", "time": "2026-06-01T12:00:00Z"}')
+    sender = Sender(
+        "yandex-market",
+        sees="[tail, body.notificationType]",
+        sign=lambda request, _: request,
+        signed_by="nobody",
+        covers="nothing",
+        answer=answer,
+        address="5.45.207.17",
+    )
+    sender.sample("created", ["ORDER_CREATED"])
+    sender.again("created-again", "created", spaced(sample_of("yandex-market")["body"]))
+    changed = {"notificationType": "ORDER_STATUS_UPDATED", "orderId": 5000000001, "status": "PROCESSING"}
+    body = compact(changed | {"updatedAt": "2026-06-01T12:10:00Z"})
+    sender.post("at-the-tail", body, ["notification, ORDER_STATUS_UPDATED"], tail="notification")
+    asked = compact({"notificationType": "PING", "time": "2026-06-01T12:00:00Z"})
+    ping = sender.request(asked)
+    sender.probe("ping", ping, answer)
+    sender.probe("ping-at-the-tail", sender.request(asked, tail="notification"), answer)
+    unlisted = {"refused": "address_unlisted", "address": "203.0.113.7"}
+    sender.requests["from-elsewhere"] = (sender.plain["created"], {**unlisted})
+    sender.requests["ping-from-elsewhere"] = (ping, {**unlisted})
+    return sender
+
+
+def wix() -> Sender:
+    """Wix: the whole body is a token."""
+    key = rsa_key("wix")
+
+    def by_key(request: Request, private: RSAPrivateKey) -> Request:
+        times = {"iat": STAMP, "exp": STAMP + 3600}
+        parts = [{"alg": "RS256", "typ": "JWT"}, {"data": request.body.decode(), **times}]
+        signed = b".".join(urlsafe_b64encode(compact(part)).rstrip(b"=") for part in parts)
+        signature = private.sign(signed, PKCS1v15(), SHA256())
+        return request.with_body(signed + b"." + urlsafe_b64encode(signature).rstrip(b"="))
+
+    sender = Sender(
+        "wix",
+        sees="body.[eventType, data.createdEvent.entity.primaryInfo.email]",
+        sign=lambda request, _: by_key(request, key),
+        secret=pem_of(key),
+        signed_by="cryptography",
+    )
+    sender.sample("contact", ["wix.contacts.v4.contact_created, ada@example.com"])
+    sender.again("contact-again", "contact")
+    body = sample_of("wix")["body"]
+    other = body | {"eventType": "wix.ecom.v1.order_approved", "data": '{"id":"f3c2","slug":"approved"}'}
+    sender.post("order", compact(other), ["wix.ecom.v1.order_approved"], "text/plain")
+    sender.forged("contact", sign=lambda request, _: by_key(request, rsa_key("somebody else")))
+    return sender
+
+
+def magento() -> Sender:
+    """The webhook of the profile's steps."""
+    sender = Sender(
+        "magento",
+        sees="body.order.[increment_id, status]",
+        sign=header("X-Relay-Token"),
+        secret="token-of-magento",
+        covers="nothing",
+        answer=json_text('{"op": "success"}'),
+    )
+    sender.sample("order", ["000000042, pending"], php)
+    sender.again("order-again", "order")
+    order = sample_of("magento")["body"]["order"]
+    sender.post("another", php({"order": order | {"increment_id": "000000043"}}), ["000000043, pending"])
+    sender.forged("order", reason="token_mismatch")
+    return sender
+
+
+def rsa_key(name: str) -> RSAPrivateKey:
+    """A key that is the same each time."""
+    p, q = (_prime(f"{name} {which}") for which in "pq")
+    public = RSAPublicNumbers(65537, p * q)
+    d = pow(65537, -1, (p - 1) * (q - 1))
+    return RSAPrivateNumbers(p, q, d, d % (p - 1), d % (q - 1), pow(q, -1, p), public).private_key()
+
+
+def _prime(seed: str) -> int:
+    """The first prime of 1024 bits at or after a number made of this text (Fermat's test, which is enough here)."""
+    blocks = b"".join(sha256(f"{seed} {number}".encode()).digest() for number in range(4))
+    candidate = int.from_bytes(blocks, "big") | 3 << 1022 | 1
+    while any(pow(base, candidate - 1, candidate) != 1 for base in (2, 3, 5, 7)):
+        candidate += 2
+    return candidate
+
+
+def pem_of(key: RSAPrivateKey) -> str:
+    """The public half, as the sender shows it."""
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
 def prestashop() -> Sender:
@@ -434,5 +558,5 @@ def senders() -> Iterator[Sender]:
         yield make()
     for make in (sendpulse, klaviyo, cal_com, acuity, hotmart, rd_station, kiwify, indiamart, justdial, retailcrm):
         yield make()
-    for make in (insales, prestashop, bitrix24_form, bitrix_site_forms):
+    for make in (insales, ozon, yandex_market, wix, magento, prestashop, bitrix24_form, bitrix_site_forms):
         yield make()
