@@ -138,9 +138,10 @@ def google_ads_leads() -> Sender:
     )
     sender.sample("test-lead", ["Ada Lovelace"])
     sender.again("test-lead-again", "test-lead")
-    column = {"column_name": "Full Name", "string_value": "Zoë", "column_id": "FULL_NAME"}
-    lead = {"lead_id": "TeSter-124", "user_column_data": [column], "api_version": "1.0", "form_id": 12345678}
-    sender.post("lead", compact(lead), ["Zoë"])
+    given = {"FULL_NAME": "Zoë Lovelace", "LAST_NAME": "Lovelace", "COMPANY_NAME": "Example"}
+    columns = [{"column_id": name, "string_value": value} for name, value in given.items()]
+    lead = {"lead_id": "TeSter-124", "user_column_data": columns, "api_version": "1.0", "form_id": 12345678}
+    sender.post("lead", compact(lead), ["Zoë Lovelace"])
     sender.forged("test-lead", reason="token_mismatch")
     return sender
 
