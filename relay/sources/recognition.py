@@ -127,8 +127,9 @@ def likenesses(source: Source, event: Event, folder: Path) -> list[Likeness] | N
 def _body_of(sample: Mapping[str, Any]) -> Any:
     """The body of a profile's sample as an inbox reads it."""
     body = sample.get("body")
-    is_text = isinstance(body, str) and is_xml(sample["type"])
-    return BodyReader(xml=True).read("POST", sample["type"], "", body.encode()) if is_text else body
+    if not isinstance(body, str) or not is_xml(sample["type"]):
+        return body
+    return BodyReader(xml=True).read("POST", sample["type"], "", body.encode())
 
 
 def _fields(body: Any) -> Mapping[str, Any]:
