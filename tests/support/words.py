@@ -78,7 +78,7 @@ IN_FILES = (
     "addresses answer body by claim client day extract false field fields find form from given hash header "
     "integer key kind m max method ms name named needs no none nothing open origins portal price profile query "
     "rules s salt secret signed state stop t text timestamp title tls true unit until url value values verify "
-    "when within yes"
+    "when within xml yes"
 )
 """Keys and values of our files, which a Russian text quotes as they are written there."""
 ELSEWHERE = (
