@@ -78,7 +78,7 @@ class Profile:
 
     @property
     def countries(self) -> tuple[str, ...]:
-        """Where the sender is used (ISO 3166, two letters); empty: everywhere."""
+        """The countries in which the sender is used (ISO 3166, two letters); empty: everywhere."""
         return tuple(self.content["countries"])
 
     @property
@@ -88,12 +88,12 @@ class Profile:
 
     @property
     def doubts(self) -> list[str]:
-        """What nobody has confirmed, in sentences."""
+        """The facts that nobody has confirmed, in sentences."""
         return list(self.content["doubtful"])
 
     @property
     def places(self) -> Mapping[str, Expression]:
-        """Where an event has the values that most rules need, by their names (schemas.py, PLACED)."""
+        """The places of the values that most rules need, by their names (schemas.py, PLACED)."""
         places: Mapping[str, Expression] = self.content["places"]
         return places
 

@@ -345,7 +345,7 @@ class _ValuesSchema(StrictSchema):
     of = _ValuesOf(required=True)
     shape = _Shape(data_key="as", load_default=lambda: read_shape("{value}"))
     join = _Joint(load_default="")
-    without = Words(fault("expected_members"), r".{1,200}", load_default=())
+    without = Words(fault("expected_names"), r".{1,200}", load_default=())
     empty = Flag(load_default=True)
     secret = fields.Nested(_SecretMemberSchema(), load_default=None)
 
@@ -404,7 +404,7 @@ class _SignatureSchema(_PlacedSchema):
         has_secret = content["signed"].has_secret or bool(values and values.secret is not None)
         if content.get("kind") == "hash" and not has_secret:
             found.append(("signed", fault("expected_secret_signed")))
-        if content.get("kind") in PUBLIC_KEY and has_secret:
+        if content.get("kind") in PUBLIC_KEY and ("secret" in kinds or has_secret):
             found.append(("signed", fault("expected_no_secret_signed")))
         if content["entries"] and (content.get("field") is None or kinds & NOT_OF_ENTRY):
             found.append(("entries", fault("expected_fields_of_entry")))
@@ -909,8 +909,13 @@ KINDS: Mapping[str, str] = {
 """The kinds of senders, with their titles."""
 COUNTRY = re.compile(r"[A-Z]{2}")
 """The code of a country (ISO 3166-1)."""
-PLACED = ("name", "last_name", "phone", "email", "company", "comment", "amount", "currency", "order")
-"""The values of an event whose places a profile may name, in the order in which they are proposed."""
+PLACED = (
+    "name", "last_name", "phone", "email", "company", "comment", "amount", "minor_amount", "currency", "order",
+)  # fmt: skip
+"""The values of an event whose places a profile may name, in the order in which they are proposed.
+
+minor_amount: in the smallest unit of the currency, such as cents. It never becomes the amount of a deal.
+"""
 
 
 _PlacesSchema = StrictSchema.from_dict({name: Path(DEDUP_ROOTS) for name in PLACED}, name="PlacesSchema")
@@ -927,7 +932,7 @@ class ProfileSchema(ContractSchema):
     title = Text(fault("expected_title"), required=True)
     kind = Choice(*KINDS, load_default="other")
     countries = Words(fault("expected_countries"), COUNTRY.pattern, load_default=())
-    names = Words(fault("expected_names"), r".{1,100}", load_default=())
+    names = Words(fault("expected_other_names"), r".{1,100}", load_default=())
     doubtful = Words(fault("expected_doubts"), r".+", load_default=())
     places = fields.Nested(_PlacesSchema(), data_key="fields", load_default=dict)
     docs = _texts(fault("expected_links"), Text(fault("expected_links"), r"https://.*"))

@@ -90,6 +90,9 @@ sender appended to the address.
 """
 
 
+Split = Callable[[Webhook, Any], Iterator[tuple[bytes, Any]] | None]
+
+
 class _Once:
     """A value that is read at most once, on demand."""
 
@@ -113,12 +116,10 @@ class _Once:
         return self._value
 
 
-Split = Callable[[Webhook, Any], Iterator[tuple[bytes, Any]] | None]
-
-
 class Reading:
-    """One webhook, read lazily. read: reads the body as its source does; read_as_sent: as a signature covers it. split:
-    of a batch, gives each entry as bytes and as it was read; None if it is no batch.
+    """One webhook, read lazily. read: reads the body as its source does; read_as_sent: as a signature covers it.
+
+    split: of a batch, gives each entry as bytes and as it was read; None if it is no batch.
     """
 
     __slots__ = ("_as_sent", "_body", "_context", "_split", "webhook")
@@ -181,7 +182,8 @@ class Reading:
         if found is None:
             yield self
         for body, content in found or ():
-            yield Reading(replace(self.webhook, body=body), partial(_same, content), partial(_same, content))
+            same = partial(_same, content)
+            yield Reading(replace(self.webhook, body=body), same, same)
 
     @property
     def fields(self) -> list[tuple[bytes, bytes]]:

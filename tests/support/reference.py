@@ -18,9 +18,11 @@ import yaml
 from flask import Flask
 
 from relay.cli.main import build_parser
+from relay.configuration.files import Mistakes
 from relay.configuration.settings import Settings
 from relay.operations.editor_schemas import FILES, FOLDER, SUFFIX, schema_text
-from relay.sources.loading import SHIPPED
+from relay.sources.loading import SHIPPED, Profile, Profiles
+from relay.sources.schemas import KINDS
 from relay.web.api import register
 from tests.support.folders import CONFIG, REPOSITORY
 from workers.__main__ import build_parser as build_workers_parser
@@ -28,13 +30,17 @@ from workers.__main__ import build_parser as build_workers_parser
 GUIDE = CONFIG / "guide"
 PAGES = (CONFIG / "README.md", CONFIG / "deploy" / "README.md", *sorted(GUIDE.glob("*.md")))
 COLUMNS = ("profile", "sender", "proof", "the same event", "answer", "waits", "repeats", "missing")
+LETTERS = (("a", "c"), ("d", "i"), ("j", "o"), ("p", "s"), ("t", "z"))
+"""The first letters of the profiles on each page."""
 FENCE = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
 
 
 def written(page: str) -> str:
     """The page with each of its made parts as the code makes it today."""
-    for name in re.findall(r"<!-- ([a-z -]+): begin -->", page):
+    found = re.findall(r"<!-- ([a-z -]+): begin -->", page)
+    # The contents name the sections that the other parts make.
+    for name in sorted(found, key=lambda name: name == "contents"):
         made = contents(page) if name == "contents" else PARTS[name]()
         before, begin, rest = page.partition(f"<!-- {name}: begin -->")
         _, end, after = rest.partition(f"<!-- {name}: end -->")
@@ -141,13 +147,31 @@ def profiles(first: str, last: str) -> str:
     return table(COLUMNS, map(_row, files))
 
 
+def senders() -> str:
+    """A section for each kind of sender, with a line for each profile."""
+    every = sorted(Profiles(None).every(Mistakes()), key=lambda one: one.title.casefold())
+    found = []
+    for kind, title in KINDS.items():
+        if lines := [_sender(one) for one in every if one.kind == kind]:
+            found.append("\n".join([f"## {title}", "", *lines]))
+    return "\n\n".join(found)
+
+
+def _sender(profile: Profile) -> str:
+    page = next(f"profiles-{first}-{last}.md" for first, last in LETTERS if first <= profile.name[0] <= last)
+    names = f" ({', '.join(profile.names)})" if profile.names else ""
+    where = f", in {'/'.join(profile.countries)}" if profile.countries else ""
+    return f"- {profile.title}{names}: [`{profile.name}`]({page}){where}{', *doubtful*' if profile.doubts else ''}"
+
+
 PARTS: Mapping[str, Callable[[], str]] = {
     "settings": settings,
     "relay": lambda: commands("python -m relay", build_parser()),
     "workers": lambda: commands("python -m workers", build_workers_parser()),
     "make": targets,
     "endpoints": endpoints,
-    **{f"profiles {first}-{last}": partial(profiles, first, last) for first, last in ("ag", "hr", "sz")},
+    **{f"profiles {first}-{last}": partial(profiles, first, last) for first, last in LETTERS},
+    "senders": senders,
 }
 
 

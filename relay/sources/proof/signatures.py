@@ -93,7 +93,7 @@ _ALGORITHMS = (
 )
 """First bytes of a public key: the DER of ed25519 (RFC 8410) and of ECDSA on P-256 (RFC 5480), or a PEM, in base64."""
 _RSA = bytes.fromhex("300d06092a864886f70d0101010500")
-"""What the DER of an RSA key has after its length (RFC 3279, section 2.3.1)."""
+"""In the DER of an RSA key, after its length (RFC 3279, section 2.3.1)."""
 
 
 class Shape(StrEnum):

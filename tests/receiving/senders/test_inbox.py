@@ -49,7 +49,7 @@ def guesses(request: Golden) -> list[str]:
     headers = {name.lower(): value for name, value in request.headers}
     query = request.target.partition("?")[2]
     try:
-        body = BodyReader(None, (), None).read(request.method, headers.get("content-type", ""), query, request.body)
+        body = BodyReader(xml=True).read(request.method, headers.get("content-type", ""), query, request.body)
     except (UnreadableError, UnsupportedTypeError):
         body = None
     return [one.profile.name for one in recognise(headers, body, all_fingerprints(CONFIG))]
@@ -90,6 +90,7 @@ def test_an_inbox_keeps_the_names_of_secret_headers_and_nothing_of_what_they_hol
 
 def test_the_page_of_an_event_says_who_sends_it_and_what_to_write(client, record):
     event_id = in_the_inbox(golden("github", "issue.http")).send(client).get_json()["event_id"]
+    doubtful = in_the_inbox(golden("jotform", "submission.http")).send(client).get_json()["event_id"]
     unknown = in_the_inbox(golden("inbox", "json.http")).send(client).get_json()["event_id"]
     site = client.post("/hooks/site", json={"action": "opened", "issue": 1}).get_json()["event_id"]
 
@@ -100,6 +101,8 @@ def test_the_page_of_an_event_says_who_sends_it_and_what_to_write(client, record
 
     assert "It looks like GitHub" in page
     assert "github: {profile: github, secrets: [SOURCE_GITHUB_SECRET]}" in page
+    assert "Not everything about this sender" not in page
+    assert "compare the events with the submissions in Jotform" in client.get(f"/events/{doubtful}").text
     assert UNKNOWN in client.get(f"/events/{unknown}").text
     assert "Its sender" not in client.get(f"/events/{site}").text
 

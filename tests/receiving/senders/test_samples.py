@@ -48,8 +48,15 @@ WAYS = [
     },
     {"kind": "hash", "header": "X-Sign", "signed": "{secret}{method}{url}{body}"},
     {"kind": "hash", "field": "Sign", "algorithm": "md5", "signed": "{field:a}:{secret}{sorted:Shp_}"},
+    {"kind": "hmac", "query": "sign", "signed": "{values}", "values": {"of": "body", "secret": {"name": "p"}}},
+    {"kind": "hash", "field": "Sign", "signed": "{secret}{values}", "values": {"of": "body", "without": ["Sign"]}},
+    {**HMAC, "encoding": "base64-hex", "signed": "{php_json:sorted}"},
+    {**HMAC, "signed": "{timestamp}{raw:a}", "timestamp": {"header": "X-Time", "unit": "any"}},
 ]
-BODIES = {JSON: b'{"a": 1, "signature": {"token": "t"}}', FORM: b"a=1&Shp_x=2&signature%5Btoken%5D=t&Sign=old"}
+BODIES = {
+    JSON: b'{"a": 1, "sum": 1.50, "signature": {"token": "t"}}',
+    FORM: b"a=1&Shp_x=2&signature%5Btoken%5D=t&Sign=old",
+}
 
 
 def source_of(folder, verify, secrets=None):
@@ -256,7 +263,7 @@ def test_a_profile_is_shown_with_this_relays_address_and_the_names_of_secrets(co
     assert "1. Enter https://relay.example.com/hooks/own and SOURCE_KEY" in done.stdout
     for words in ("a token in the query parameter token", "repeats:", "https://own.example.com"):
         assert words in done.stdout
-    assert "own                  Own" in command("show").stdout
+    assert "own                  other       Own" in command("show").stdout
 
 
 def test_a_secret_that_was_given_signs_the_sample_until_it_is_forgotten(command, running):
