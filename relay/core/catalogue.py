@@ -111,7 +111,7 @@ EXPECTED: Mapping[str, str] = {
     "expected_shape": "expected a text with {value} in it, and maybe {name}",
     "expected_joint": "expected the text between the values",
     "expected_secret_member": "expected the name of the secret among the values",
-    "expected_names": "expected a list of names",
+    "expected_members": "expected a list of names",
     "expected_profile_name": "expected the name of a profile",
     "expected_query": "expected a query without its question mark",
     "expected_type_json": "expected a content type such as application/json",

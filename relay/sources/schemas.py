@@ -345,7 +345,7 @@ class _ValuesSchema(StrictSchema):
     of = _ValuesOf(required=True)
     shape = _Shape(data_key="as", load_default=lambda: read_shape("{value}"))
     join = _Joint(load_default="")
-    without = Words(fault("expected_names"), r".{1,200}", load_default=())
+    without = Words(fault("expected_members"), r".{1,200}", load_default=())
     empty = Flag(load_default=True)
     secret = fields.Nested(_SecretMemberSchema(), load_default=None)
 

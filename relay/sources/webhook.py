@@ -90,9 +90,6 @@ sender appended to the address.
 """
 
 
-Split = Callable[[Webhook, Any], Iterator[tuple[bytes, Any]] | None]
-
-
 class _Once:
     """A value that is read at most once, on demand."""
 
@@ -114,6 +111,9 @@ class _Once:
         if self._error:
             raise self._error
         return self._value
+
+
+Split = Callable[[Webhook, Any], Iterator[tuple[bytes, Any]] | None]
 
 
 class Reading:

@@ -60,6 +60,11 @@ class Golden:
         found: Mapping[str, Any] | None = self.expected.get("answer")
         return found if found or not ({"events", "repeats"} & set(self.expected)) else self.about.get("answer")
 
+    @property
+    def address(self) -> str:
+        """The address that it comes from."""
+        return str(self.expected.get("address") or self.about.get("address") or "127.0.0.1")
+
     def before(self) -> list[Golden]:
         """What has to come first: a handshake, and of a repeat the request that it repeats."""
         names = [*self.expected.get("after", ()), *filter(None, [self.expected.get("repeats")])]
@@ -78,7 +83,7 @@ class Golden:
             query_string=query,
             headers=[pair for pair in self.headers if pair[0].lower() not in {"host", "content-length"}],
             data=self.body,
-            environ_overrides={"RAW_URI": self.target, "REQUEST_URI": self.target},
+            environ_overrides={"RAW_URI": self.target, "REQUEST_URI": self.target, "REMOTE_ADDR": self.address},
         )
 
     def raw(self) -> bytes:

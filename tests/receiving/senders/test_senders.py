@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -39,6 +40,11 @@ def tolerance_s(profile) -> int | None:
     units = {"s": 1, "m": 60, "h": 3600}
     written = [clock.get("tolerance", "300s") for clock in clocks]
     return max((int(text[:-1]) * units[text[-1]] for text in written), default=None)
+
+
+def is_of_a_public_key(way) -> bool:
+    """Whether only the sender can make this proof."""
+    return way["kind"] in {"ed25519", "ecdsa", "rsa"} or way.get("algorithm") in {"RS256", "ES256"}
 
 
 def is_timed(request: Golden) -> bool:
@@ -219,6 +225,8 @@ def test_the_sample_of_a_profile_gets_through_when_the_relay_signs_it(senders_ap
         return
 
     webhook = sample_of(source, loaded, PUBLIC_URL, Clock.now)
+    if source.addresses:
+        webhook = replace(webhook, remote_address=str(source.addresses[0].network_address))
 
     verified = source.verify(webhook, Clock.now)
     assert source.parse(verified)
@@ -258,7 +266,7 @@ def test_a_profile_says_what_a_newcomer_needs(profile):
     is_secret_given = any("keeps" in probe for probe in written.get("probes", ()))
     assert "{secret}" in steps or is_secret_given or written["verify"] == {"kind": "none"}
     assert written["repeats"]
-    assert written["sample"]["body"]
+    assert written["sample"].get("body") or written["sample"].get("query")
 
 
 @pytest.mark.parametrize("profile", profiles())

@@ -113,7 +113,8 @@ class Sender:
 
     sees: the JMESPath whose value each event shows. answer: what a recorded event is answered with; None: our receipt.
     signed_by: who made the proof. options: further keys of the source. covers: "nothing" where the proof says nothing
-    about the body; else the whole of it, or a part, which is not tried by changing a byte.
+    about the body; else the whole of it, or a part, which is not tried by changing a byte. address: where it sends
+    from, if that matters.
     """
 
     profile: str
@@ -127,6 +128,7 @@ class Sender:
     answer: Mapping[str, Any] | None = None
     covers: str = "all"
     agent: str = ""
+    address: str = ""
     requests: dict[str, tuple[Request, dict[str, Any]]] = field(default_factory=dict)
     plain: dict[str, Request] = field(default_factory=dict)
 
@@ -153,6 +155,8 @@ class Sender:
         about |= {"at": AT.isoformat(), "signed_by": self.signed_by, "covers": self.covers, "sees": self.sees}
         if self.answer is not None:
             about["answer"] = dict(self.answer)
+        if self.address:
+            about["address"] = self.address
         about["requests"] = {f"{name}.http": expected for name, (_, expected) in self.requests.items()}
         return about
 
@@ -187,8 +191,9 @@ class Sender:
         self.requests[name] = (signed, {"probe": True, "answer": dict(answer)})
 
     def request(self, body: bytes, content_type: str = JSON, method: str = "POST", **more: Any) -> Request:
-        """A request of this sender; `query` and `headers` are more of it."""
-        target = f"/hooks/{self.profile}" + (f"?{more['query']}" if more.get("query") else "")
+        """A request of this sender; `tail`, `query` and `headers` are more of it."""
+        target = f"/hooks/{self.profile}" + (f"/{more['tail']}" if more.get("tail") else "")
+        target += f"?{more['query']}" if more.get("query") else ""
         headers = {"User-Agent": self.agent} if self.agent else {}
         headers |= {"Content-Type": content_type} if content_type else {}
         return Request(method, target, headers | more.get("headers", {}), body)
