@@ -404,7 +404,7 @@ class _SignatureSchema(_PlacedSchema):
         has_secret = content["signed"].has_secret or bool(values and values.secret is not None)
         if content.get("kind") == "hash" and not has_secret:
             found.append(("signed", fault("expected_secret_signed")))
-        if content.get("kind") in PUBLIC_KEY and has_secret:
+        if content.get("kind") in PUBLIC_KEY and ("secret" in kinds or has_secret):
             found.append(("signed", fault("expected_no_secret_signed")))
         if content["entries"] and (content.get("field") is None or kinds & NOT_OF_ENTRY):
             found.append(("entries", fault("expected_fields_of_entry")))
