@@ -16,6 +16,7 @@ from relay.configuration.files import Mistakes
 from relay.core.errors import UnreadableError, UnsupportedTypeError
 from relay.core.events import Event
 from relay.core.phrases import phrase
+from relay.sources.bodies import read_query
 from relay.sources.loading import OWN_PROFILES, Profile, Profiles
 from relay.sources.source import INBOX, Source
 
@@ -43,8 +44,8 @@ class Likeness:
 class Fingerprint:
     """Signs by which a profile's sender is recognised. agent: its User-Agent name, in lower case.
 
-    proofs, headers: names in lower case. fields: those of its sample's body, with their texts. own: fields that no
-    other profile has.
+    proofs, headers: names in lower case. fields: those of its sample's body, or of the query of a GET, with their
+    texts. own: fields that no other profile has.
     """
 
     profile: Profile
@@ -66,7 +67,7 @@ class Fingerprint:
             frozenset(proofs - COMMON),
             frozenset(named - proofs - COMMON),
             _agent(str(sent.get("user-agent", ""))),
-            _fields(sample.get("body")),
+            _fields(sample.get("body") or read_query(sample.get("query", ""))),
         )
 
     def likeness(self, headers: Mapping[str, str], body: Any) -> Likeness:
