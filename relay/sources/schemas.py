@@ -794,8 +794,13 @@ KINDS: Mapping[str, str] = {
 """The kinds of senders, with their titles."""
 COUNTRY = re.compile(r"[A-Z]{2}")
 """The code of a country (ISO 3166-1)."""
-PLACED = ("name", "last_name", "phone", "email", "company", "comment", "amount", "currency", "order")
-"""The values of an event whose places a profile may name, in the order in which they are proposed."""
+PLACED = (
+    "name", "last_name", "phone", "email", "company", "comment", "amount", "minor_amount", "currency", "order",
+)  # fmt: skip
+"""The values of an event whose places a profile may name, in the order in which they are proposed.
+
+minor_amount: in the smallest unit of the currency, such as cents. It never becomes the amount of a deal.
+"""
 
 
 _PlacesSchema = StrictSchema.from_dict({name: Path(DEDUP_ROOTS) for name in PLACED}, name="PlacesSchema")

@@ -264,6 +264,7 @@ PLACES = {
     "email": "body.answers[?type=='2'].value | [0]",
     "comment": "body.question",
     "amount": "body.sum",
+    "minor_amount": "body.cents",
     "order": "body.absent",
 }
 ANSWERED = {
@@ -272,6 +273,7 @@ ANSWERED = {
     "answers": [{"type": "2", "value": "ada@example.com"}, {"type": "3", "value": "Ada"}],
     "question": "When?",
     "sum": "990.50",
+    "cents": 99050,
 }
 
 
@@ -287,7 +289,7 @@ def test_values_that_the_profile_knows_are_taken_before_those_that_only_look_lik
 
     content = content_of(text)
     assert {name: spec["from"] for name, spec in content["extract"].items()} == {
-        name: path for name, path in PLACES.items() if name != "order"
+        name: path for name, path in PLACES.items() if name not in {"minor_amount", "order"}
     }
     assert content["extract"]["phone"]["type"] == "phone"
     assert content["extract"]["name"]["personal"] == "true"
@@ -310,7 +312,7 @@ def test_a_value_that_the_profile_knows_fills_a_parameter_of_the_same_name(place
 def test_a_draft_for_the_terminal_begins_with_the_values_that_the_profile_knows(placed):
     extract = content_of(whole_draft("a-rule", "website", "main", placed, "evt_1"))["extract"]
 
-    assert list(extract)[:5] == ["name", "phone", "email", "comment", "amount"]
+    assert list(extract)[:6] == ["name", "phone", "email", "comment", "amount", "minor_amount"]
     assert [spec["from"] for spec in extract.values()].count("body.caller") == 1
 
 

@@ -92,6 +92,7 @@ def test_an_inbox_keeps_the_names_of_secret_headers_and_nothing_of_what_they_hol
 
 def test_the_page_of_an_event_says_who_sends_it_and_what_to_write(client, record):
     event_id = in_the_inbox(golden("github", "issue.http")).send(client).get_json()["event_id"]
+    doubtful = in_the_inbox(golden("jotform", "submission.http")).send(client).get_json()["event_id"]
     unknown = in_the_inbox(golden("inbox", "json.http")).send(client).get_json()["event_id"]
     site = client.post("/hooks/site", json={"action": "opened", "issue": 1}).get_json()["event_id"]
 
@@ -102,6 +103,8 @@ def test_the_page_of_an_event_says_who_sends_it_and_what_to_write(client, record
 
     assert "It looks like GitHub" in page
     assert "github: {profile: github, secrets: [SOURCE_GITHUB_SECRET]}" in page
+    assert "Not everything about this sender" not in page
+    assert "compare the events with the submissions in Jotform" in client.get(f"/events/{doubtful}").text
     assert UNKNOWN in client.get(f"/events/{unknown}").text
     assert "Its sender" not in client.get(f"/events/{site}").text
 

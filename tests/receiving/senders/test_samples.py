@@ -256,7 +256,7 @@ def test_a_profile_is_shown_with_this_relays_address_and_the_names_of_secrets(co
     assert "1. Enter https://relay.example.com/hooks/own and SOURCE_KEY" in done.stdout
     for words in ("a token in the query parameter token", "repeats:", "https://own.example.com"):
         assert words in done.stdout
-    assert "own                  Own" in command("show").stdout
+    assert "own                  other       Own" in command("show").stdout
 
 
 def test_a_secret_that_was_given_signs_the_sample_until_it_is_forgotten(command, running):
