@@ -39,7 +39,6 @@ from relay.operations.sampling import Answered, Fate, SampleTracker, post, sampl
 from relay.rules import Rule
 from relay.runtime.secret_file import kept_secrets
 from relay.sources import Source, load_sources
-from relay.sources.answers import NAMED
 from relay.sources.finding import find_profiles
 from relay.sources.loading import OWN_PROFILES, Profile, Profiles, warn_of_secrets
 from relay.sources.proof.verifier import words_of
@@ -442,15 +441,10 @@ def _describe(profile: Profile) -> None:
 def say_steps(profile: Profile, source: Source | None, settings: Settings) -> None:
     """The steps, with the address of this relay and the names of the variables."""
     name = source.name if source else profile.name
-    default = f"SOURCE_{profile.name.upper().replace('-', '_')}"
-    variables = {"secret": f"{default}_SECRET", **{one: f"{default}_{one.upper()}" for one in NAMED}}
-    variables |= {"url": _address(settings, name), **(source.variables if source else {})}
+    variables = {"url": _address(settings, name), **(source.variables if source else profile.variables(name))}
     if source:
         say(f"The source {source.name}:")
-    for number, step in enumerate(profile.steps, 1):
-        text = step
-        for word, value in variables.items():
-            text = text.replace(f"{{{word}}}", value)
+    for number, text in enumerate(profile.filled_steps(variables), 1):
         # A program to paste begins a line of its own.
         say(f"{number}.\n{text}" if "\n" in text else f"{number}. {text}")
     say("")

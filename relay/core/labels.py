@@ -62,6 +62,7 @@ REASONS: dict[str, str] = {
     "signature_mismatch": "signature does not fit",
     "proof_missing": "no proof",
     "digest_mismatch": "digest does not fit",
+    "url_mismatch": "signed for another address",
     "id_missing": "no id",
     "timestamp_missing": "no time",
     "timestamp_unreadable": "unreadable time",

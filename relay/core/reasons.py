@@ -184,7 +184,9 @@ BY_CODE: dict[str, str] = {
     "signature_missing": "The request carried no signature. Check that the sender signs, and in which header.",
     "signature_mismatch": "The signature does not fit the body: another secret, or a proxy that changes the body.",
     "proof_missing": "The request carried no proof, in none of the places where this source looks for one.",
-    "digest_mismatch": "The address is signed, but the digest of the body in it does not fit the body.",
+    "digest_mismatch": "The digest of the body that is signed does not fit the body.",
+    "url_mismatch": "The signature is right, but of another address: RELAY_PUBLIC_URL may be wrong, or a proxy changes "
+    "the path or the query.",
     "id_missing": "The request carried no id, which is a part of what is signed. Check the header in id_header.",
     "timestamp_missing": "The request carried no time, which is a part of what is signed.",
     "timestamp_unreadable": "The time that is signed is not written as the source expects it: see unit.",

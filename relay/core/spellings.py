@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import html
 import re
 from decimal import Decimal
 from typing import Any
 from urllib.parse import unquote_plus
 
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
-_REFERENCE = re.compile(r"&(?:#[0-9]{1,7}|#x[0-9a-fA-F]{1,6}|amp|lt|gt|quot|apos);")
+XML_REFERENCE = r"&(?:#0*[0-9]{1,7}|#x0*[0-9a-fA-F]{1,6}|amp|lt|gt|quot|apos);"
+"""How XML writes a character beside the character itself."""
+_REFERENCE = re.compile(XML_REFERENCE)
+_NAMED = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 
 
 def written(value: Any) -> str:
@@ -22,11 +24,21 @@ def written(value: Any) -> str:
     return str(value)
 
 
+def referred(reference: str) -> str:
+    """The character of an XML_REFERENCE; one that is no character stays as it is."""
+    name = reference[1:-1]
+    if not name.startswith("#"):
+        return _NAMED[name]
+    digits = name[1:]
+    number = int(digits[1:], 16) if digits[0] == "x" else int(digits)
+    return chr(number) if number <= 0x10FFFF else reference
+
+
 def forms_of(text: str) -> list[str]:
     """The text, and its decoded forms if it is escaped or encoded."""
     forms = [text]
     if "\\u" in text:
         forms.append(_ESCAPE.sub(lambda match: chr(int(match[1], 16)), text))
     if "&" in text and ";" in text:
-        forms.append(_REFERENCE.sub(lambda match: html.unescape(match[0]), text))
+        forms.append(_REFERENCE.sub(lambda match: referred(match[0]), text))
     return forms + [unquote_plus(form) for form in forms if "%" in form]

@@ -153,6 +153,8 @@ def _variables(entry: object) -> Iterable[tuple[str, list[str]]]:
     ways = [one for one in (verify if isinstance(verify, list) else [verify]) if isinstance(one, dict)]
     lists = [one["secrets"] for one in (entry, *ways) if isinstance(one.get("secrets"), list)]
     named = [(key, [entry[key]]) for key in ("verify_token", "confirmation") if isinstance(entry.get(key), str)]
+    own = entry["named"].items() if isinstance(entry.get("named"), dict) else ()
+    named += [(str(key), [str(variable)]) for key, variable in own]
     return [("secret", [str(name) for names in lists for name in names]), *named]
 
 

@@ -47,10 +47,17 @@ def show_scope(_portal: Portal, call: RestCall) -> Result:
 
 
 def show_app(portal: Portal, call: RestCall) -> Result:
-    """`app.info`: the application, or what stands in for one when a webhook asks."""
+    """`app.info`: the application, or what stands in for one when a webhook asks.
+
+    The authorisation server's method of this name, which has another answer, is at /oauth/rest/app.info. Its keys are
+    here too, so that the portal's own address does as the address of the authorisation server.
+    """
     application = call.caller.application or portal.applications.first
+    token = php.to_string(call.get("AUTH")) if call.caller.application else None
+    grant = portal.tokens.describe(token, portal.settings, portal.domain, portal.url) if token else {}
     return Result(
         {
+            **grant,
             "ID": application.number,
             "CODE": application.client_id,
             "VERSION": 1,

@@ -33,6 +33,7 @@ from relay.core.errors import NotVerifiedError
 from relay.core.faults import fault
 from relay.core.ids import to_ms
 from relay.sources.proof.signatures import encode
+from relay.sources.proof.signed import FURTHER_NAME, RESERVED
 from relay.sources.webhook import ROOTS, Reading, text_of
 
 PLAIN = "text/plain; charset=utf-8"
@@ -264,7 +265,8 @@ def _part(name: str, known: Collection[str], *, is_digested: bool) -> Part:
     if colon and kind == "computed" and not is_digested:
         return Part("computed", argument)
     if colon and kind == "secret":
-        if argument not in NAMED:
+        is_further = is_digested and argument not in RESERVED and re.fullmatch(FURTHER_NAME, argument)
+        if argument not in NAMED and not is_further:
             raise ExpressionError(fault("unknown_secret_name", found=name, one=NAMED[0], other=NAMED[1]))
         return Part(kind, argument)
     if colon and kind in {"hmac", "hmac-base64"}:

@@ -9,6 +9,7 @@ here before anything is proven, so all work has a limit: unpacking stops at the 
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import re
@@ -38,16 +39,20 @@ Leaf = str | dict[str, Any]
 """A value of a form: text, or the name and size of a file."""
 
 
-def read_query(query: str, fallback: str | None = None) -> dict[str, Any]:
-    """Read a query as a map. fallback: see read_urlencoded. Raises UnreadableError."""
-    return read_urlencoded(query.encode("utf-8", "surrogatepass"), fallback=fallback) if query else {}
+def read_query(query: str, fallback: str | None = None, *, as_sent: bool = False) -> dict[str, Any]:
+    """Read a query as a map. fallback: see read_urlencoded; as_sent: see nest. Raises UnreadableError."""
+    encoded = query.encode("utf-8", "surrogatepass")
+    return read_urlencoded(encoded, fallback=fallback, as_sent=as_sent) if query else {}
 
 
-def read_urlencoded(body: bytes, charset: str | None = None, fallback: str | None = None) -> dict[str, Any]:
+def read_urlencoded(
+    body: bytes, charset: str | None = None, fallback: str | None = None, *, as_sent: bool = False
+) -> dict[str, Any]:
     """Read an `application/x-www-form-urlencoded` body (WHATWG URL, section 5) as a map. Raises UnreadableError.
 
     charset: the one that the content type names; without it, the form's field `_charset_` counts, which browsers fill
-    in (WHATWG HTML, "constructing the entry list"). fallback: for a form that names none and is not UTF-8.
+    in (WHATWG HTML, "constructing the entry list"). fallback: for a form that names none and is not UTF-8. as_sent: see
+    nest.
     """
     if body.count(b"&") > MAX_VALUES:
         raise _too_many()
@@ -66,7 +71,7 @@ def read_urlencoded(body: bytes, charset: str | None = None, fallback: str | Non
     # Decode all at once, joined by NUL, which none of them contains: one by one takes several times as long.
     plain = unquote_to_bytes(b"\0".join(pieces).replace(b"+", b" "))
     texts = by_charset(charset, fallback, lambda codec: decode_form(plain, codec)).split("\0")
-    return nest(zip(texts[::2], texts[1::2], strict=False))
+    return nest(zip(texts[::2], texts[1::2], strict=False), as_sent=as_sent)
 
 
 def _brackets(encoded: bytes) -> int:
@@ -81,9 +86,12 @@ def _charset_among(fields: Iterable[tuple[bytes, bytes]]) -> str | None:
     return None
 
 
-def read_multipart(body: bytes, content_type: str, fallback: str | None = None) -> dict[str, Any]:
-    """Read a `multipart/form-data` body (RFC 7578) as a map. fallback: see read_urlencoded. Raises UnreadableError.
+def read_multipart(
+    body: bytes, content_type: str, fallback: str | None = None, *, as_sent: bool = False
+) -> dict[str, Any]:
+    """Read a `multipart/form-data` body (RFC 7578) as a map. Raises UnreadableError.
 
+    fallback: see read_urlencoded. as_sent: see nest.
     Of a file only its name and size are kept: {"filename": "cv.pdf", "size": 1234}.
     """
     given = parameters(content_type)
@@ -98,7 +106,8 @@ def read_multipart(body: bytes, content_type: str, fallback: str | None = None) 
         raise UnreadableError(fault("multipart_no_end"))
     parts = [_split(section) for section in sections[1:-1]]
     charset = given.get("charset") or _charset_of_parts(parts)
-    return nest(by_charset(charset, fallback, lambda codec: [_field(head, content, codec) for head, content in parts]))
+    fields = by_charset(charset, fallback, lambda codec: [_field(head, content, codec) for head, content in parts])
+    return nest(fields, as_sent=as_sent)
 
 
 def _split(section: bytes) -> tuple[bytes, bytes]:
@@ -173,8 +182,11 @@ class _Repeated(list[Any]):
     """The values of a name that came more than once."""
 
 
-def nest(pairs: Iterable[tuple[str, Leaf]]) -> dict[str, Any]:
-    """Fields as nested values, as PHP's parse_str nests them. Raises UnreadableError: too deep, or too many values."""
+def nest(pairs: Iterable[tuple[str, Leaf]], *, as_sent: bool = False) -> dict[str, Any]:
+    """Fields as nested values, as PHP's parse_str nests them. Raises UnreadableError: too deep, or too many values.
+
+    as_sent: a name that comes twice is refused, because a signature covers one value of a name.
+    """
     root, left = _Branch(), MAX_VALUES
     for name, leaf in pairs:
         match = _BRACKETED.fullmatch(name) if name.endswith("]") else None
@@ -184,7 +196,7 @@ def nest(pairs: Iterable[tuple[str, Leaf]]) -> dict[str, Any]:
         left -= len(steps)
         if left < 0:
             raise _too_many()
-        _put(root, steps, leaf)
+        _put(root, steps, leaf, as_sent=as_sent)
     return {name: _settled(value) for name, value in root.items()}
 
 
@@ -192,15 +204,19 @@ def _too_many() -> UnreadableError:
     return UnreadableError(fault("too_many_values", most_values=MAX_VALUES))
 
 
-def _put(root: _Branch, steps: list[str], leaf: Leaf) -> None:
+def _put(root: _Branch, steps: list[str], leaf: Leaf, *, as_sent: bool) -> None:
     level, key = root, steps[0]
     for step in steps[1:]:
         inner = level.get(key)
         if type(inner) is not _Branch:
+            if as_sent and inner is not None:
+                raise UnreadableError(fault("form_name_twice"))
             # As in PHP, a later field replaces an earlier one that has another shape.
             inner = level[key] = _Branch()
         level, key = inner, inner.key(step)
     earlier = level.get(key)
+    if as_sent and earlier is not None:
+        raise UnreadableError(fault("form_name_twice"))
     kind = type(earlier)
     if earlier is None or kind is _Branch:
         level[key] = leaf
@@ -244,14 +260,20 @@ _FORM_SHAPED = re.compile(rb"[^\x00-\x20\x7f\"<>\\^`{|}]*")
 
 
 def parse_body(
-    content_type: str, body: bytes, fallback_charset: str | None = None, most_values: int = MAX_VALUES
+    content_type: str,
+    body: bytes,
+    fallback_charset: str | None = None,
+    most_values: int = MAX_VALUES,
+    *,
+    as_sent: bool = False,
 ) -> Any:
     """The body as plain values: maps, lists, text, numbers, true, false and null.
 
     JSON is read from `application/json`, `text/json`, anything `+json`, and `text/plain` (some form plugins send their
     JSON so). A urlencoded form that is, as a whole, a JSON map or list is JSON: curl -d, Google Apps Script and
     PowerShell send it so. Without a content type a body is what it looks like.
-    fallback_charset: of a form that names none and is no UTF-8. most_values: of JSON.
+    fallback_charset: of a form that names none and is no UTF-8. most_values: of JSON. as_sent: the numbers of JSON are
+    texts, as their sender wrote them, and a name that comes twice is refused.
     Raises UnreadableError (broken, empty, too deep, too many values, NaN, NUL, half a surrogate pair, wrong charset)
     and UnsupportedTypeError.
     """
@@ -261,16 +283,16 @@ def parse_body(
     if not body:
         raise UnreadableError(fault("no_body"))
     if kind == MULTIPART:
-        return read_multipart(body, content_type, fallback_charset)
+        return read_multipart(body, content_type, fallback_charset, as_sent=as_sent)
     charset = parameters(content_type).get("charset") or None
     if kind == JSON:
-        return read_json(body, charset or _charset_by_mark(body), most_values)
-    content = _json_instead(body, charset, fallback_charset, most_values)
+        return read_json(body, charset or _charset_by_mark(body), most_values, as_sent=as_sent)
+    content = _json_instead(body, charset, fallback_charset, most_values, as_sent=as_sent)
     if content is not None:
         return content
     if kind == UNNAMED and not (b"=" in body and _FORM_SHAPED.fullmatch(body)):
         return _refuse_unnamed(body)
-    return read_urlencoded(body, charset, fallback_charset)
+    return read_urlencoded(body, charset, fallback_charset, as_sent=as_sent)
 
 
 def kind_of(content_type: str) -> str | None:
@@ -311,12 +333,14 @@ def _begins_as_json(body: bytes) -> bool:
     return body.removeprefix(_MARK_UTF_8).lstrip(b" \t\r\n").startswith((b"{", b"["))
 
 
-def _json_instead(body: bytes, charset: str | None, fallback: str | None, most_values: int) -> Any | None:
+def _json_instead(
+    body: bytes, charset: str | None, fallback: str | None, most_values: int, *, as_sent: bool
+) -> Any | None:
     """The JSON map or list that the whole body is, to its last byte; None if it is not one."""
     if not _begins_as_json(body):
         return None
     try:
-        return by_charset(charset, fallback, lambda codec: _loaded(decode(body, codec), most_values))
+        return by_charset(charset, fallback, lambda codec: _loaded(decode(body, codec), most_values, as_sent=as_sent))
     except (ValueError, WrongCharsetError):
         return None
 
@@ -327,19 +351,19 @@ def _refuse_unnamed(body: bytes) -> NoReturn:
     raise UnsupportedTypeError(fault("content_type_missing", expected=fault("expected_content_type")))
 
 
-def read_json(body: bytes, charset: str = UTF_8, most_values: int = MAX_VALUES) -> Any:
-    """A JSON text (RFC 8259), also with a byte order mark. Raises UnreadableError."""
+def read_json(body: bytes, charset: str = UTF_8, most_values: int = MAX_VALUES, *, as_sent: bool = False) -> Any:
+    """A JSON text (RFC 8259), also with a byte order mark. as_sent: see parse_body. Raises UnreadableError."""
     try:
-        return _loaded(read_text(body, charset), most_values)
+        return _loaded(read_text(body, charset), most_values, as_sent=as_sent)
     except ValueError as error:
         raise UnreadableError(_fault(error)) from None
 
 
-def _loaded(text: str, most_values: int) -> Any:
+def _loaded(text: str, most_values: int, *, as_sent: bool) -> Any:
     """Read JSON. Raises ValueError if it is not JSON, UnreadableError if it is JSON that the relay refuses."""
     text = text.removeprefix("\ufeff")
     try:
-        content = _DECODER.decode(text)
+        content = (_DECODER_AS_SENT if as_sent else _DECODER).decode(text)
     except RecursionError:
         raise UnreadableError(fault("too_deep", max_depth=MAX_DEPTH)) from None
     # Counting punctuation and looking for escapes tells whether the slower checks are needed.
@@ -377,7 +401,17 @@ def _refuse(_name: str) -> NoReturn:
     raise UnreadableError(fault("number_not_finite"))
 
 
+def _each_once(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(members)
+    if len(found) < len(members):
+        raise UnreadableError(fault("form_name_twice"))
+    return found
+
+
 _DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse)
+_DECODER_AS_SENT = json.JSONDecoder(
+    parse_float=str, parse_int=str, parse_constant=_refuse, object_pairs_hook=_each_once
+)
 
 
 def check_size(content: Any, most_values: int) -> None:
@@ -498,13 +532,14 @@ class BodyReader:
 
     json_field: a field with a JSON map whose members join the form. json_values: fields with JSON, each replaced by its
     content. fallback_charset: for a form that names no charset and is not UTF-8. most_values: limit of a JSON or XML
-    body. xml: XML is read, too.
+    body. base64_json: fields with base64 of JSON, each replaced by its content. xml: XML is read, too.
     """
 
     json_field: str | None = None
     json_values: tuple[str, ...] = ()
     fallback_charset: str | None = None
     most_values: int = MAX_VALUES
+    base64_json: tuple[str, ...] = ()
     xml: bool = False
 
     def read(self, method: str, content_type: str, query: str, body: bytes) -> Any:
@@ -512,17 +547,26 @@ class BodyReader:
 
         Raises UnreadableError and UnsupportedTypeError.
         """
-        if method in NO_BODY and not body:
-            content: Any = read_query(query, self.fallback_charset)
-        elif self.xml and is_xml(content_type):
-            return self._read_xml(content_type, body)
-        else:
-            content = parse_body(content_type, body, self.fallback_charset, self.most_values)
+        content = self._content(method, content_type, query, body, as_sent=False)
         if not isinstance(content, dict):
             return content
-        if self.json_values:
+        if self.json_values or self.base64_json:
             self._read_in_place(content)
         return self._joined(content) if self.json_field else content
+
+    def read_as_sent(self, method: str, content_type: str, query: str, body: bytes) -> Any:
+        """The same before any field of it is replaced, with the numbers of JSON as texts, as a signature covers them.
+
+        Raises UnreadableError, also if a name comes twice, and UnsupportedTypeError.
+        """
+        return self._content(method, content_type, query, body, as_sent=True)
+
+    def _content(self, method: str, content_type: str, query: str, body: bytes, *, as_sent: bool) -> Any:
+        if method in NO_BODY and not body:
+            return read_query(query, self.fallback_charset, as_sent=as_sent)
+        if self.xml and is_xml(content_type):
+            return self._read_xml(content_type, body)
+        return parse_body(content_type, body, self.fallback_charset, self.most_values, as_sent=as_sent)
 
     def _read_xml(self, content_type: str, body: bytes) -> Any:
         # Imported only if needed: few senders send XML.
@@ -535,18 +579,20 @@ class BodyReader:
     def _read_in_place(self, form: dict[str, Any]) -> None:
         """Replace the JSON text of these fields by its content. A field that is blank or missing stays as it is."""
         count = 0
-        for name in self.json_values:
-            for holder, key in _places(form, _STEP.findall(name)):
-                if isinstance(holder[key], str) and holder[key].strip():
-                    holder[key] = self._read_field(name, holder[key])
+        for name in (*self.json_values, *self.base64_json):
+            for holder, key in _places(form, steps_of_field(name)):
+                text = holder[key]
+                if isinstance(text, str) and text.strip():
+                    encoded = _from_base64(name, text) if name in self.base64_json else text.encode("utf-8")
+                    holder[key] = self._read_field(name, encoded)
                     count += 1
         if count > 1:
             # Each field is within the limit; all together must be, too.
             check_size(form, self.most_values)
 
-    def _read_field(self, name: str, text: str) -> Any:
+    def _read_field(self, name: str, encoded: bytes) -> Any:
         try:
-            return read_json(text.encode("utf-8"), most_values=self.most_values)
+            return read_json(encoded, most_values=self.most_values)
         except UnreadableError as error:
             raise UnreadableError(fault("form_field_unreadable", name=name, why=error.message)) from None
 
@@ -556,7 +602,7 @@ class BodyReader:
         wrapped = form.get(name)
         if not isinstance(wrapped, str) or not wrapped.strip():
             return form
-        inner = self._read_field(name, wrapped)
+        inner = self._read_field(name, wrapped.encode("utf-8"))
         if not isinstance(inner, dict):
             raise UnreadableError(fault("form_field_no_map", name=name))
         return {other: value for other, value in form.items() if other != name} | inner
@@ -564,6 +610,20 @@ class BodyReader:
 
 PLAIN_BODIES = BodyReader()
 """For a source whose content types are enough."""
+
+
+def _from_base64(name: str, text: str) -> bytes:
+    """The bytes of base64 in either alphabet, with or without padding."""
+    plain = text.strip().replace("-", "+").replace("_", "/").rstrip("=")
+    try:
+        return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+    except ValueError:
+        raise UnreadableError(fault("form_field_no_base64", name=name)) from None
+
+
+def steps_of_field(name: str) -> list[str]:
+    """The keys on the way to a field: `data[client]` is at data, client."""
+    return _STEP.findall(name)
 
 
 def _places(holder: Any, steps: list[str]) -> Iterator[tuple[Any, Any]]:

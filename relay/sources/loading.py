@@ -29,12 +29,14 @@ from relay.sources.redaction import is_secret_name
 from relay.sources.schemas import (
     A_VARIABLE,
     NEEDS_SECRETS,
+    PUBLIC_KEY,
     SOME_VARIABLES,
     ContractSchema,
     ProfileSchema,
     SourcesSchema,
     Verify,
     is_whole,
+    named_secrets,
 )
 from relay.sources.source import MAX_BODY, OPEN_LIMIT, OPEN_MAX_BODY, Limit, Source
 from relay.sources.visitors import Form
@@ -45,6 +47,9 @@ HS256 = "HS256"
 """The algorithm of a signed token whose secret is shared (proof/signed_tokens.py, which is imported only if needed)."""
 OWN_PROFILES = "profiles"
 """The folder of the operator's profiles, beside sources.yaml."""
+
+
+NO_SECRETS: Secrets = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +139,12 @@ class Profile:
 
     @property
     def named_secrets(self) -> list[str]:
-        """The further secrets that a source which uses it has to name: verify_token, confirmation."""
-        return sorted(needed_names(self.content))
+        """The further secrets that a source which uses it has to name: verify_token, confirmation, its own names."""
+        return sorted(needed_names(self.content) | named_secrets(self.content))
 
     @property
     def sender_makes(self) -> tuple[str, ...]:
-        """The secrets that the sender makes: `secret`, `verify_token`, `confirmation`."""
+        """The secrets that the sender makes: `secret`, `verify_token`, `confirmation`, or a name of its own."""
         return tuple(self.content["sender_makes"])
 
     def variables(self, source: str) -> dict[str, str]:
@@ -161,14 +166,19 @@ class Profile:
         """The steps with their words filled in: url, and the name or the value of each secret."""
         steps = list(self.steps)
         for word, value in values.items():
-            steps = [step.replace(f"{{{word}}}", value) for step in steps]
+            steps = [step.replace(f"{{{word}}}", value).replace(f"{{secret:{word}}}", value) for step in steps]
         return steps
 
     def value(self, source: str) -> str:
         """The value of the entry for a source of this name that uses it, as YAML of one line."""
-        keys = [f"profile: {self.name}"]
+        keys, named = [f"profile: {self.name}"], []
         for word, variable in self.variables(source).items():
-            keys.append(f"secrets: [{variable}]" if word == "secret" else f"{word}: {variable}")
+            if word in named_secrets(self.content):
+                named.append(f"{word}: {variable}")
+            else:
+                keys.append(f"secrets: [{variable}]" if word == "secret" else f"{word}: {variable}")
+        if named:
+            keys.append(f"named: {{{', '.join(named)}}}")
         return f"{{{', '.join(keys)}}}"
 
     def entry(self, source: str) -> str:
@@ -247,8 +257,8 @@ class Profiles:
         return self._own / f"{name}{SUFFIX}" if self._own else None
 
 
-def check_dedup(config: ConfigFile, place: KeyPath, contract: Mapping[str, Any]) -> None:
-    """Note a dedup key that reads a value which is not kept."""
+def check_kept(config: ConfigFile, place: KeyPath, contract: Mapping[str, Any]) -> None:
+    """Note a dedup key that reads a value which is not kept, and a token that would be kept."""
     dedup = contract.get("dedup") or {}
     expression = dedup.get("expression")
     looked_at = {"header": {(dedup.get("header") or "").lower()}, "query": set()}
@@ -259,13 +269,19 @@ def check_dedup(config: ConfigFile, place: KeyPath, contract: Mapping[str, Any])
         if any(name and (is_secret_name(name) or name.lower() in proofs) for name in names):
             wrong = fault("header_is_secret") if kind == "header" else fault("query_is_secret")
             config.add_mistake((*place, "dedup", "from" if expression else "header"), wrong)
+    if contract.get("base64_json") and any(
+        way.get("kind") == "token" and way.get("field") for way in contract.get("verify") or ()
+    ):
+        config.add_mistake((*place, "base64_json"), fault("token_beside_base64"))
 
 
 def needed_names(contract: Mapping[str, Any]) -> set[str]:
-    """The named secrets that probes and answers use."""
+    """The secrets of NAMED that proofs, probes and answers use."""
     probes = contract.get("probes", ())
     answers = [probe.answer for probe in probes] + [one for one in [contract.get("answer")] if one]
     used = {name for answer in answers for name in answer.secrets if name in NAMED}
+    signed = [way["signed"] for way in contract.get("verify") or () if way.get("signed")]
+    used |= {name for one in signed for name in one.named_secrets if name in NAMED}
     return used | {probe.secret for probe in probes if probe.secret}
 
 
@@ -278,7 +294,7 @@ def _load(name: str, file: Path, mistakes: Mistakes) -> Profile | None:
     if config is None:
         return None
     content = config.check(ProfileSchema())
-    check_dedup(config, (), content)
+    check_kept(config, (), content)
     if not config.is_right:
         return None
     profile = Profile(name, file, content)
@@ -289,9 +305,6 @@ def _load(name: str, file: Path, mistakes: Mistakes) -> Profile | None:
 
 _SHIPPED_READ: dict[Path, Profile] = {}
 """Shipped profiles by their files: they change with the program only, and to read all of them takes a second."""
-
-
-PUBLIC_KEY = ("ed25519", "ecdsa", "rsa")
 
 
 def _takes_public_key(way: Mapping[str, Any]) -> bool:
@@ -314,7 +327,11 @@ def build_source(name: str, contract: Mapping[str, Any], verifier: Verifier, sec
         tails=contract["tails"],
         on_invalid=contract["on_invalid"],
         bodies=BodyReader(
-            contract["json_field"], contract["json_values"], contract["fallback_charset"], xml=contract["xml"]
+            contract["json_field"],
+            contract["json_values"],
+            contract["fallback_charset"],
+            base64_json=contract["base64_json"],
+            xml=contract["xml"],
         ),
         probes=tuple(contract["probes"]),
         each=contract["each"],
@@ -352,25 +369,27 @@ def _variables(contract: Mapping[str, Any]) -> dict[str, str]:
     """The environment variables under the names that a profile's steps use."""
     names = _secret_names(contract)
     found = {"secret": names[0]} if names else {}
-    return found | {name: contract[name] for name in NAMED if contract.get(name)}
+    return found | {name: contract[name] for name in NAMED if contract.get(name)} | dict(contract["named"])
 
 
-def build_verifier(ways: Sequence[Mapping[str, Any]], secrets: Sequence[Sequence[bytes]]) -> Verifier:
-    """The verifier of these ways. secrets: the secrets of each way, in order."""
+def build_verifier(
+    ways: Sequence[Mapping[str, Any]], secrets: Sequence[Sequence[bytes]], named: Secrets = NO_SECRETS
+) -> Verifier:
+    """The verifier of these ways. secrets: the secrets of each way, in order. named: further secrets, by name."""
     if ways[0]["kind"] == "none":
         return NoVerifier()
-    return Several.of(build_way(way, own) for way, own in zip(ways, secrets, strict=True))
+    return Several.of(build_way(way, own, named) for way, own in zip(ways, secrets, strict=True))
 
 
-def build_way(way: Mapping[str, Any], secrets: Sequence[bytes]) -> Way:
-    """One way of proof. secrets: as given; all of them must fit it."""
-    empty = _empty_way(way)
+def build_way(way: Mapping[str, Any], secrets: Sequence[bytes], named: Secrets = NO_SECRETS) -> Way:
+    """One way of proof. secrets: as given; all of them must fit it. named: further secrets, by name."""
+    empty = _empty_way(way, named)
     for secret in secrets:
         empty = empty.with_secret(secret)
     return empty
 
 
-def _empty_way(way: Mapping[str, Any]) -> Way:
+def _empty_way(way: Mapping[str, Any], named: Secrets) -> Way:
     kind, unless = way["kind"], way["unless"]
     if kind == "basic":
         return BasicVerifier((), unless)
@@ -384,21 +403,21 @@ def _empty_way(way: Mapping[str, Any]) -> Way:
         return JwtVerifier(_place(way), prefix=_prefix_of_token(way), **options)
     common = _signature(way)
     if kind == "hmac":
-        return HmacVerifier(**common, algorithm=way["algorithm"], key=way["key"])
+        return HmacVerifier(**common, algorithm=way["algorithm"], named=named, key=way["key"])
     if kind == "hash":
-        return HashVerifier(**common, algorithm=way["algorithm"])
+        return HashVerifier(**common, algorithm=way["algorithm"], named=named)
     from relay.sources.proof.public_keys import PublicKeyVerifier  # noqa: PLC0415
 
     return PublicKeyVerifier(**common, kind=kind, algorithm=way.get("algorithm", "sha256"))
 
 
 def _signature(way: Mapping[str, Any]) -> dict[str, Any]:
-    clock, parts = way["timestamp"], way["parts"]
+    clock, parts, values = way["timestamp"], way["parts"], way.get("values")
     return {
         "place": _place(way),
         "encoding": way["encoding"],
         "prefix": way["prefix"] or "",
-        "signed": way["signed"],
+        "signed": way["signed"].with_values(values) if values else way["signed"],
         "separator": way["separator"] or ("," if parts else None),
         "parts": (parts["signature"], parts["timestamp"]) if parts else None,
         "clock": Clock(_place_or_none(clock), clock["unit"], clock["tolerance"]) if clock else None,
@@ -547,6 +566,8 @@ def _names_in(content: Any, place: KeyPath) -> Iterator[tuple[KeyPath, str]]:
             yield from (((*place, key, index), name) for index, name in enumerate(inner) if isinstance(name, str))
         elif key == "verify_token" and isinstance(inner, str):
             yield (*place, key), inner
+        elif key == "named" and isinstance(inner, dict):
+            yield from (((*place, key, name), one) for name, one in inner.items() if isinstance(one, str))
         else:
             yield from _names_in(inner, (*place, key))
 
@@ -610,13 +631,13 @@ class _Entry:
         keys = self._keys(secrets, ways, contract)
         usable = secrets.fitting(self._place_of_secrets(), ways, keys) if all(map(is_whole, ways)) else []
         named = self._named(secrets, contract)
-        check_dedup(self._config, self._place, contract)
+        check_kept(self._config, self._place, contract)
         if contract.get("thanks") and "form" in contract and contract["form"] is None:
             self._wrong(("thanks",), fault("expected_form_beside"))
         if not self._config.is_right or not ways:
             return None
         first = next((given for own in keys for given in own.values()), b"")
-        return build_source(self._name, contract, build_verifier(ways, usable), {SIGNING: first, **named})
+        return build_source(self._name, contract, build_verifier(ways, usable, named), {SIGNING: first, **named})
 
     def _keys(
         self, secrets: SecretReader, ways: Sequence[Mapping[str, Any]], contract: Mapping[str, Any]
@@ -637,16 +658,19 @@ class _Entry:
         return found
 
     def _named(self, secrets: SecretReader, contract: Mapping[str, Any]) -> dict[str, bytes]:
-        """The secrets of verify_token and confirmation, if probes and answers need them."""
-        needed, found = needed_names(contract), {}
-        for name in NAMED:
-            variable = contract.get(name)
-            if variable is not None and (secret := secrets.read((*self._place, name), variable)) is not None:
+        """The secrets of verify_token, confirmation and `named`, if proofs, probes and answers need them."""
+        own, needed, found = contract.get("named"), needed_names(contract) | named_secrets(contract), {}
+        given: dict[KeyPath, str | None] = {(name,): contract[name] for name in NAMED if name in contract}
+        if own is not None:
+            given |= {("named", name): own.get(name) for name in sorted({*own, *named_secrets(contract)})}
+        for place, variable in given.items():
+            name = str(place[-1])
+            if variable is not None and (secret := secrets.read((*self._place, *place), variable)) is not None:
                 found[name] = secret
-            if variable is None and name in needed and name in contract:
-                self._wrong((name,), fault("missing_for_probe", expected=A_VARIABLE))
+            if variable is None and name in needed:
+                self._wrong(place, fault("missing_for_probe", expected=A_VARIABLE))
             if variable is not None and name not in needed and "probes" in contract:
-                self._wrong((name,), fault("secret_unneeded"))
+                self._wrong(place, fault("secret_unneeded"))
         return found
 
     @property

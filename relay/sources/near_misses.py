@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, unquote
 
 from relay.core.errors import NotVerifiedError
 from relay.core.faults import Fault, fault
-from relay.sources.proof.signatures import PER_SECOND, HmacVerifier
+from relay.sources.proof.signatures import ENCODINGS, PER_SECOND, DigestVerifier, HmacVerifier, decode
 from relay.sources.proof.signed import Given
 from relay.sources.proof.verifier import TokenVerifier, Verifier, as_sent
 from relay.sources.webhook import Reading
@@ -26,10 +26,10 @@ from relay.sources.webhook import Reading
 LARGEST_BODY = 16_000
 """For a larger body only the configured signature is tried: people who set up a sender test with a small one."""
 MOST_WAYS, MOST_SECRETS, MOST_PIECES, MOST_GIVEN, LONGEST_HEADER = 3, 3, 8, 64, 2_000
-LONGEST_DIGEST = 130
-"""Characters of a SHA-512 in hex, in quotes; no encoding is longer."""
-ALGORITHMS = ("sha256", "sha1", "sha512")
-SIZES = {20, 32, 64}
+LONGEST_DIGEST = 180
+"""Characters of a SHA-512 in base64 of its hex, in quotes; no encoding is longer."""
+ALGORITHMS = ("sha256", "sha1", "sha512", "md5")
+SIZES = {16, 20, 32, 64}
 TOKEN_HEADERS = (
     "authorization", "x-relay-token", "x-api-key", "api-key", "x-auth-token", "x-access-token", "x-token", "token",
     "x-webhook-token", "x-webhook-secret", "x-secret", "x-gitlab-token",
@@ -58,7 +58,7 @@ def _of_way(way: object, reading: Reading, reason: str, now: datetime) -> Fault 
     try:
         if isinstance(way, TokenVerifier):
             return _of_token(way, reading)
-        if not isinstance(way, HmacVerifier):
+        if not isinstance(way, DigestVerifier):
             return None
         if reason in {"signature_missing", "signature_mismatch", "proof_missing"}:
             return _of_signature(way, reading)
@@ -126,7 +126,7 @@ def _token_forms(given: str, prefix: str, place: tuple[Fault, ...]) -> Iterator[
 # Signatures.
 
 
-def _of_signature(verifier: HmacVerifier, reading: Reading) -> Fault | None:
+def _of_signature(verifier: DigestVerifier, reading: Reading) -> Fault | None:
     own = verifier.place.given(reading) or ""
     places: list[tuple[str, tuple[Fault, ...]]] = [(own, ())]
     places += [
@@ -150,20 +150,20 @@ def _of_signature(verifier: HmacVerifier, reading: Reading) -> Fault | None:
     return None
 
 
-def _stamp_of(verifier: HmacVerifier, reading: Reading, text: str) -> str:
+def _stamp_of(verifier: DigestVerifier, reading: Reading, text: str) -> str:
     place = verifier.clock.place if verifier.clock else None
     stamp = ((place.given(reading) if place else None) or verifier.split(text)[1]).strip()
     return stamp if stamp.isascii() else ""
 
 
-def _digests_given(verifier: HmacVerifier, header: str) -> list[tuple[bytes, tuple[Fault, ...]]]:
+def _digests_given(verifier: DigestVerifier, header: str) -> list[tuple[bytes, tuple[Fault, ...]]]:
     """Every text in a header that can be read as a digest."""
     pieces = [piece for piece in re.split(r"[;\s]+|,(?=\s*\w+=)", header) if piece][:MOST_PIECES]
     texts = [form for piece in pieces for form in _signature_forms(verifier, piece)]
     return [(raw, (*words, *encoded)) for text, words in texts for raw, encoded in _decoded(verifier.encoding, text)]
 
 
-def _signature_forms(verifier: HmacVerifier, piece: str) -> Iterator[Text]:
+def _signature_forms(verifier: DigestVerifier, piece: str) -> Iterator[Text]:
     bare = piece.strip(QUOTES)
     words: tuple[Fault, ...] = () if bare == piece else (fault("in_quotes"),)
     expected = f"{verifier.parts[0]}={verifier.prefix}" if verifier.parts else verifier.prefix
@@ -183,21 +183,17 @@ def _decoded(encoding: str, text: str) -> Iterator[tuple[bytes, tuple[Fault, ...
     """The bytes in each encoding that the text can have, with a fault unless it is the configured one."""
     if len(text) > LONGEST_DIGEST:
         return
-    for name in sorted(("hex", "base64", "base64url"), key=lambda name: name != encoding):
+    for name in sorted(ENCODINGS, key=lambda name: name != encoding):
         try:
-            if name == "hex":
-                raw = bytes.fromhex(text)
-            else:
-                padded = text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4)
-                raw = base64.b64decode(padded, altchars=b"-_" if name == "base64url" else None, validate=True)
-        except (ValueError, binascii.Error):
+            raw = decode(text, name)
+        except ValueError:
             continue
         if len(raw) in SIZES:
             yield raw, () if name == encoding else (fault("encoded_as", encoding=name),)
 
 
 def _digests_expected(
-    verifier: HmacVerifier, reading: Reading, stamp: str
+    verifier: DigestVerifier, reading: Reading, stamp: str
 ) -> Iterator[tuple[bytes, tuple[Fault, ...]]]:
     """The digests as configured, then with one difference each."""
     webhook = reading.webhook
@@ -205,24 +201,32 @@ def _digests_expected(
     if identity is None:
         return
     given = Given(stamp, identity)
-    signed = verifier.signed.write(reading, given)
     secrets, configured = verifier.secrets[:MOST_SECRETS], verifier.algorithm
-    for secret in secrets:
-        yield hmac.digest(secret, signed, configured), ()
+    texts = [verifier.text(reading, given, secret) for secret in secrets]
+    for secret, signed in zip(secrets, texts, strict=True):
+        yield verifier.digest(secret, signed, configured), ()
     if len(webhook.body) > LARGEST_BODY:
         return
-    bodies = list(_bodies(webhook.body)) if "body" in verifier.signed.kinds else []
-    for secret in secrets:
+    for secret, signed in zip(secrets, texts, strict=True):
         for algorithm in ALGORITHMS:
             if algorithm != configured:
-                yield hmac.digest(secret, signed, algorithm), (fault("made_with", algorithm=algorithm),)
-        for body, words in bodies:
-            other = verifier.signed.write(reading.with_body(body), given)
-            yield hmac.digest(secret, other, configured), (words,)
-        if signed != webhook.body:
-            yield hmac.digest(secret, webhook.body, configured), (fault("over_body_alone"),)
+                yield verifier.digest(secret, signed, algorithm), (fault("made_with", algorithm=algorithm),)
+        for text, words in _other_texts(verifier, reading, given, secret):
+            yield verifier.digest(secret, text, configured), (words,)
         for key, words in _keys(secret):
-            yield hmac.digest(key, signed, configured), (words,)
+            yield verifier.digest(key, verifier.text(reading, given, key), configured), (words,)
+
+
+def _other_texts(
+    verifier: DigestVerifier, reading: Reading, given: Given, secret: bytes
+) -> Iterator[tuple[bytes, Fault]]:
+    """The texts that the sender may have signed instead."""
+    for body, words in _bodies(reading.webhook.body) if "body" in verifier.signed.kinds else ():
+        yield verifier.text(reading.with_body(body), given, secret), words
+    if signed := verifier.signed.with_other_empty():
+        yield replace(verifier, signed=signed).text(reading, given, secret), fault("over_other_empty_values")
+    if isinstance(verifier, HmacVerifier):
+        yield reading.webhook.body, fault("over_body_alone")
 
 
 def _bodies(body: bytes) -> Iterator[tuple[bytes, Fault]]:
@@ -264,7 +268,7 @@ def _keys(secret: bytes) -> Iterator[tuple[bytes, Fault]]:
 # Timestamps.
 
 
-def _of_time(verifier: HmacVerifier, reading: Reading, reason: str, now: datetime) -> Fault | None:
+def _of_time(verifier: DigestVerifier, reading: Reading, reason: str, now: datetime) -> Fault | None:
     clock = verifier.clock
     if clock is None or clock.unit not in PER_SECOND:
         return None

@@ -16,7 +16,7 @@ from relay.configuration.files import Mistakes
 from relay.core.errors import UnreadableError, UnsupportedTypeError
 from relay.core.events import Event
 from relay.core.phrases import phrase
-from relay.sources.bodies import read_query
+from relay.sources.bodies import BodyReader, is_xml, read_query
 from relay.sources.loading import OWN_PROFILES, Profile, Profiles
 from relay.sources.source import INBOX, Source
 
@@ -67,7 +67,7 @@ class Fingerprint:
             frozenset(proofs - COMMON),
             frozenset(named - proofs - COMMON),
             _agent(str(sent.get("user-agent", ""))),
-            _fields(sample.get("body") or read_query(sample.get("query", ""))),
+            _fields(_body_of(sample)),
         )
 
     def likeness(self, headers: Mapping[str, str], body: Any) -> Likeness:
@@ -123,10 +123,19 @@ def likenesses(source: Source, event: Event, folder: Path) -> list[Likeness] | N
     return recognise(event.headers, body, all_fingerprints(folder))
 
 
+def _body_of(sample: Mapping[str, Any]) -> Any:
+    """The body of a profile's sample as an inbox reads it; without one, its query."""
+    body = sample.get("body") or read_query(sample.get("query", ""))
+    if not isinstance(body, str) or not is_xml(sample["type"]):
+        return body
+    return BodyReader(xml=True).read("POST", sample["type"], "", body.encode())
+
+
 def _fields(body: Any) -> Mapping[str, Any]:
-    """The fields of a body and one level below; for a list, those of its first entry."""
+    """The fields of a body and one level below; of a list, those of its first entry; of SOAP, those in its envelope."""
     found: dict[str, Any] = {}
-    for name, value in _map_of(body).items():
+    content = _map_of(body)
+    for name, value in _map_of(_map_of(content.get("Envelope")).get("Body", content)).items():
         # In a form, the second level is in brackets; a name may have none, or consist of brackets only.
         plain = name.partition("[")[0].strip()
         found |= {plain: value} if plain else {}

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import quote, unquote_plus, unquote_to_bytes
 
+from relay.core.spellings import XML_REFERENCE, referred
 from relay.sources.bodies import JSON, is_xml, kind_of, parameters
 from relay.sources.charsets import CODECS, codec_of
 from relay.sources.proof.verifier import TokenVerifier, Verifier
@@ -95,6 +96,8 @@ _NESTED_JSON = 3
 _OF_FORMS = re.compile(rb"%[0-9a-fA-F]{2}")
 _OF_JSON = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\[/\"\\bfnrt]")
 
+_OF_XML = re.compile(XML_REFERENCE.encode("ascii") + rb"|<!\[CDATA\[|\]\]>")
+
 
 def without_tokens(verifier: Verifier, body: bytes, content_type: str = "") -> bytes:
     """Remove tokens from a body or query, in every spelling. Only ways whose token is in the body count."""
@@ -102,26 +105,29 @@ def without_tokens(verifier: Verifier, body: bytes, content_type: str = "") -> b
     secrets = [secret for way in ways for secret in way.secrets if len(secret) >= SHORTEST]
     if not secrets or not body:
         return body
-    codec = _codec_of_text(body, content_type)
+    codec, in_xml = _codec_of_text(body, content_type), is_xml(content_type)
     try:
         text = body.decode(codec).encode("utf-8") if codec else body
     except UnicodeError:
-        return _masked(body, secrets)
-    masked = _masked(text, secrets)
+        return _masked(body, secrets, in_xml=in_xml)
+    masked = _masked(text, secrets, in_xml=in_xml)
     return body if masked == text else masked.decode("utf-8").encode(codec) if codec else masked
 
 
 def _codec_of_text(body: bytes, content_type: str) -> str | None:
     """The codec of a JSON or XML body that is not UTF-8."""
-    if kind_of(content_type) != JSON and not is_xml(content_type):
+    in_xml = is_xml(content_type)
+    if kind_of(content_type) != JSON and not in_xml:
         return None
     charset = parameters(content_type).get("charset")
-    codec = codec_of(charset) if charset else "utf-16" if body.startswith((b"\xff\xfe", b"\xfe\xff")) else None
+    if (in_xml or not charset) and body.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    codec = codec_of(charset) if charset else None
     return None if codec == "utf-8" else codec
 
 
-def _masked(body: bytes, secrets: Sequence[bytes]) -> bytes:
-    layers = list(_layers(body))
+def _masked(body: bytes, secrets: Sequence[bytes], *, in_xml: bool) -> bytes:
+    layers = list(_layers_of_xml(body) if in_xml else _layers(body))
     spans = sorted({span for secret in secrets for layer in layers for span in layer.spans_of(secret)})
     pieces: list[bytes] = []
     at = 0
@@ -206,9 +212,22 @@ def _layers(body: bytes) -> Iterator[_Layer]:
             layer = inner
 
 
-@lru_cache(4_096)
+def _layers_of_xml(body: bytes) -> Iterator[_Layer]:
+    """The body as it came, and with its references decoded and the marks of CDATA left out."""
+    whole = _Layer(body)
+    yield whole
+    yield _Layer(_OF_XML.sub(lambda escape: _plain(escape[0]), body), whole, _OF_XML)
+
+
 def _plain(escape: bytes) -> bytes:
+    return b"" if escape.startswith((b"<", b"]")) else _plain_character(escape)
+
+
+@lru_cache(4_096)
+def _plain_character(escape: bytes) -> bytes:
     if escape.startswith(b"%"):
         return bytes([int(escape[1:], 16)])
+    if escape.startswith(b"&"):
+        return referred(escape.decode("ascii")).encode("utf-8", "surrogatepass")
     plain: str = json.loads(b'"' + escape + b'"')
     return plain.encode("utf-8", "surrogatepass")

@@ -38,8 +38,18 @@ from relay.sources.answers import Text as Template
 from relay.sources.bodies import FIELD_NAME
 from relay.sources.charsets import codec_of
 from relay.sources.events import PATH, FanOut, parse_path
-from relay.sources.proof.signatures import ALGORITHMS, KEYS
-from relay.sources.proof.signed import BODY, OF_BODY, OF_FORM, Signed, read_signed
+from relay.sources.proof.signatures import ALGORITHMS, ENCODINGS, KEYS
+from relay.sources.proof.signed import (
+    BODY,
+    FURTHER_NAME,
+    OF_BODY,
+    OF_WHOLE_BODY,
+    READS_BODY,
+    RESERVED,
+    Signed,
+    read_signed,
+)
+from relay.sources.proof.values import FIELDS, Values, read_shape
 from relay.sources.webhook import ROOTS
 
 HEADER_NAME = r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}"
@@ -114,6 +124,48 @@ class SignedText(Wanted):
 
     def form(self) -> js.JsonSchema:
         return js.text()
+
+
+class _ValuesOf(Wanted):
+    """The map whose members are signed, or `fields`. Loaded: an Expression, or None for `fields`."""
+
+    expected = fault("expected_values_of")
+
+    def read(self, value: Any) -> Expression | None:
+        if not isinstance(value, str):
+            raise ValueError  # noqa: TRY004 - Wanted says what it expected
+        return None if value == FIELDS else parsed(value, ("body", "query"))
+
+    def form(self) -> js.JsonSchema:
+        return js.text()
+
+
+class _Shape(Wanted):
+    """The text of one value."""
+
+    expected = fault("expected_shape")
+
+    def read(self, value: Any) -> Any:
+        if not isinstance(value, str):
+            raise ValueError  # noqa: TRY004 - Wanted says what it expected
+        return read_shape(value)
+
+    def form(self) -> js.JsonSchema:
+        return {"type": "string", "pattern": r"\{value\}"}
+
+
+class _Joint(Wanted):
+    """A text, which may be empty."""
+
+    expected = fault("expected_joint")
+
+    def read(self, value: Any) -> str:
+        if not isinstance(value, str):
+            raise ValueError  # noqa: TRY004 - Wanted says what it expected
+        return value
+
+    def form(self) -> js.JsonSchema:
+        return {"type": "string"}
 
 
 class Whole(fields.Nested):
@@ -223,10 +275,11 @@ def _checked(address: str) -> SplitResult:
 
 PLACES = ("header", "query", "field")
 ONE_PLACE = fault("expected_one_place")
-NEEDS_SECRETS = ("token", "basic", "hmac", "hash", "ed25519", "ecdsa", "rsa", "jwt")
+PUBLIC_KEY = ("ed25519", "ecdsa", "rsa")
+NEEDS_SECRETS = ("token", "basic", "hmac", "hash", *PUBLIC_KEY, "jwt")
 DEFAULT_TOLERANCE_S = 300.0
 """Five minutes is what Standard Webhooks, Stripe and Slack use."""
-NOT_OF_ENTRY = (OF_BODY | OF_FORM) - {"field"}
+NOT_OF_ENTRY = (OF_BODY | READS_BODY) - {"field"}
 """Names in a signed text that stand for the whole body."""
 
 
@@ -264,7 +317,7 @@ class _TimestampSchema(StrictSchema):
     header = header(load_default=None)
     query = Text(fault("expected_query_parameter"), load_default=None)
     field = Path(None, load_default=None)
-    unit = Choice("s", "ms", "iso", load_default="s")
+    unit = Choice("s", "ms", "iso", "any", load_default="s")
     tolerance = Quantity(SECONDS, "24h", load_default=DEFAULT_TOLERANCE_S)
 
 
@@ -282,6 +335,28 @@ def _signs(pattern: str) -> js.JsonSchema:
     return {"required": ["signed"], "properties": {"signed": {"type": "string", "pattern": pattern}}}
 
 
+class _SecretMemberSchema(StrictSchema):
+    name = Text(fault("expected_secret_member"), required=True)
+
+
+class _ValuesSchema(StrictSchema):
+    """`values`: what {values} stands for. Loaded, it is a Values."""
+
+    of = _ValuesOf(required=True)
+    shape = _Shape(data_key="as", load_default=lambda: read_shape("{value}"))
+    join = _Joint(load_default="")
+    without = Words(fault("expected_members"), r".{1,200}", load_default=())
+    empty = Flag(load_default=True)
+    secret = fields.Nested(_SecretMemberSchema(), load_default=None)
+
+    @post_load
+    def _make(self, content: dict[str, Any], **_: Any) -> Values:
+        name = content["secret"]["name"] if content["secret"] else None
+        return Values(
+            content["of"], content["shape"], content["join"], content["without"], content["empty"], secret=name
+        )
+
+
 class _SignatureSchema(_PlacedSchema):
     encoding = Choice("hex", "base64", "base64url", load_default="hex")
     signed = SignedText(load_default=BODY)
@@ -296,7 +371,9 @@ class _SignatureSchema(_PlacedSchema):
         **_PlacedSchema.together,
         "allOf": [
             js.when(js.given("id_header"), _signs(r"\{id\}"), {"not": _signs(r"\{id\}")}),
-            js.when(js.has("kind", ["hash"]), _signs(r"\{secret\}"), {"not": _signs(r"\{secret\}")}),
+            js.when(js.has("kind", ["hash", "hmac"]), {}, {"not": _signs(r"\{secret[:}]")}),
+            js.when(js.has("kind", ["hash"]), js.either(_signs(r"\{secret\}"), js.given("values"))),
+            js.when(js.given("values"), _signs(r"\{values\}"), {"not": _signs(r"\{values\}")}),
             js.when(js.given("body_digest"), _signs(r"\{url")),
             js.when({"not": js.given("timestamp")}, {"not": _signs(r"\{timestamp\}")}),
             js.when(js.given("entries"), {"required": ["field", "signed"]}),
@@ -321,8 +398,14 @@ class _SignatureSchema(_PlacedSchema):
             found.append(("signed", fault("expected_url_signed")))
         if ("id" in kinds) != (content["id_header"] is not None):
             found.append(("signed", fault("expected_id_signed")))
-        if ("secret" in kinds) != (content.get("kind") == "hash"):
+        values = content.get("values")
+        if ("values" in kinds) != (values is not None):
+            found.append(("signed", fault("expected_values_signed")))
+        has_secret = content["signed"].has_secret or bool(values and values.secret is not None)
+        if content.get("kind") == "hash" and not has_secret:
             found.append(("signed", fault("expected_secret_signed")))
+        if content.get("kind") in PUBLIC_KEY and has_secret:
+            found.append(("signed", fault("expected_no_secret_signed")))
         if content["entries"] and (content.get("field") is None or kinds & NOT_OF_ENTRY):
             found.append(("entries", fault("expected_fields_of_entry")))
         return found
@@ -336,7 +419,7 @@ def _faults_of_time(content: dict[str, Any]) -> list[tuple[str, Fault]]:
     places = [place for place in PLACES if clock[place] is not None]
     if len(places) + bool(parts and parts["timestamp"]) != 1:
         return [("timestamp", fault("expected_one_time"))]
-    covered = {"field": {"body", "body_sha256", "php_json", "fields"}, "query": {"url", "url:decoded"}}
+    covered = {"field": OF_WHOLE_BODY, "query": {"url", "url:decoded"}}
     if not kinds & (covered.get(places[0] if places else "", set()) | {"timestamp"}):
         return [("signed", fault("expected_timestamp_signed"))]
     return []
@@ -346,17 +429,19 @@ class _TokenSchema(_PlacedSchema):
     """A token."""
 
 
-class _HmacSchema(_SignatureSchema):
-    algorithm = Choice(*ALGORITHMS, load_default="sha256")
-    key = Choice(*KEYS, load_default="text")
-
-
 class _HashSchema(_SignatureSchema):
     algorithm = Choice(*ALGORITHMS, load_default="sha256")
+    encoding = Choice(*ENCODINGS, load_default="hex")
+    values = Whole(_ValuesSchema(), load_default=None)
+
+
+class _HmacSchema(_HashSchema):
+    key = Choice(*KEYS, load_default="text")
 
 
 class _RsaSchema(_SignatureSchema):
     algorithm = Choice("sha1", "sha256", "sha512", load_default="sha256")
+    values = Whole(_ValuesSchema(), load_default=None)
 
 
 BINDING = ("body_hash", "url_hash", "claim")
@@ -626,6 +711,10 @@ class EventAnswerSchema(AnswerSchema):
         super().__init__(EVENT_ROOTS, **options)
 
 
+SECRETS = ("secret", *NAMED)
+"""The secrets that steps may name, beside those under `named`."""
+WORDS = frozenset({*RESERVED, *NAMED})
+"""Names that no secret under `named` may have."""
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 DEDUP_ROOTS = ("body", "headers", "query", "tail", "envelope")
 TAIL = r"[A-Za-z0-9][A-Za-z0-9._~-]{0,63}(/[A-Za-z0-9][A-Za-z0-9._~-]{0,63}){0,7}"
@@ -719,6 +808,7 @@ class ContractSchema(StrictSchema):
     on_invalid = Choice("reject", "accept", load_default="reject")
     json_field = Text(fault("expected_json_field"), load_default=None)
     json_values = Words(fault("expected_json_values"), FIELD_NAME, load_default=())
+    base64_json = Words(fault("expected_base64_json"), FIELD_NAME, load_default=())
     fallback_charset = _Charset(load_default=None)
     xml = Flag(load_default=False)
     probes = _Probes()
@@ -731,6 +821,33 @@ class ContractSchema(StrictSchema):
     addresses = Addresses(load_default=())
 
 
+class _NamedSecrets(Wanted):
+    """The environment variables of further secrets, by the name that a text gives them: `{secret:salt}`."""
+
+    expected = fault("expected_named_secrets", others=sorted(WORDS))
+
+    def read(self, value: Any) -> dict[str, str]:
+        if not isinstance(value, dict) or not value:
+            raise ValueError
+        for name, variable in value.items():
+            if not isinstance(name, str) or not re.fullmatch(FURTHER_NAME, name) or name in WORDS:
+                raise ValueError
+            if not isinstance(variable, str) or not re.fullmatch(VARIABLE, variable):
+                raise ValueError
+        return dict(value)
+
+    def form(self) -> js.JsonSchema:
+        return js.names(FURTHER_NAME, js.text(VARIABLE))
+
+
+def named_secrets(contract: Mapping[str, Any]) -> frozenset[str]:
+    """The names of further secrets, see _NamedSecrets, that ways of proof and answers use. Parts may be missing."""
+    signed = [way["signed"] for way in contract.get("verify") or () if way.get("signed")]
+    answers = [*(probe.answer for probe in contract.get("probes", ())), contract.get("answer")]
+    used = [*(one.named_secrets for one in signed), *(answer.secrets for answer in answers if answer)]
+    return frozenset().union(*used) - WORDS
+
+
 class SourceSchema(ContractSchema):
     """A source. With a profile, its own keys replace those of the profile."""
 
@@ -739,6 +856,7 @@ class SourceSchema(ContractSchema):
     secrets = secrets(load_default=None)
     verify_token = Text(A_VARIABLE, VARIABLE, load_default=None)
     confirmation = Text(A_VARIABLE, VARIABLE, load_default=None)
+    named = _NamedSecrets(load_default=dict)
 
     together: ClassVar[js.JsonSchema] = {
         "allOf": [
@@ -772,9 +890,6 @@ def _texts(expected: Fault, one: Text) -> fields.List[Any]:
     wanted: dict[str, Any] = dict.fromkeys(("invalid", "null", "required"), expected)
     return fields.List(one, required=True, error_messages=wanted)
 
-
-SECRETS = ("secret", *NAMED)
-"""The secrets that steps may name."""
 
 KINDS: Mapping[str, str] = {
     "telephony": "Telephony",
@@ -817,14 +932,22 @@ class ProfileSchema(ContractSchema):
     title = Text(fault("expected_title"), required=True)
     kind = Choice(*KINDS, load_default="other")
     countries = Words(fault("expected_countries"), COUNTRY.pattern, load_default=())
-    names = Words(fault("expected_names"), r".{1,100}", load_default=())
+    names = Words(fault("expected_other_names"), r".{1,100}", load_default=())
     doubtful = Words(fault("expected_doubts"), r".+", load_default=())
     places = fields.Nested(_PlacesSchema(), data_key="fields", load_default=dict)
     docs = _texts(fault("expected_links"), Text(fault("expected_links"), r"https://.*"))
     steps = _texts(fault("expected_steps"), Text())
-    sender_makes = Words(fault("expected_choice", names=list(SECRETS)), "|".join(SECRETS), load_default=())
+    sender_makes = Words(fault("expected_sender_makes", names=list(SECRETS)), FURTHER_NAME, load_default=())
     budget = Quantity(SECONDS, "24h", load_default=None)
     repeats = Text(fault("expected_repeats"), required=True)
     thin = Text(fault("expected_thin"), load_default=None)
     verify = Verify(with_secrets=False, required=True)
     sample = fields.Nested(_Sample(), required=True)
+
+    @validates_schema(skip_on_field_errors=False, pass_original=True)
+    def _makes_known(self, content: dict[str, Any], written: Any, **_: Any) -> None:
+        if not self.has_read(content, written, "sender_makes", "verify", "probes", "answer"):
+            return
+        known = (*SECRETS, *sorted(named_secrets(content)))
+        if not set(content["sender_makes"]) <= set(known):
+            raise ValidationError({"sender_makes": [fault("expected_sender_makes", names=list(known))]})

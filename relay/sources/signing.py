@@ -17,6 +17,7 @@ from urllib.parse import quote, quote_plus
 from relay.core.errors import UnsignableError
 from relay.sources.bodies import FORM, JSON, kind_of
 from relay.sources.proof.signatures import DigestVerifier, encode
+from relay.sources.proof.signed import OF_WHOLE_BODY
 from relay.sources.proof.verifier import BASIC, BasicVerifier, Location, TokenVerifier, Way, counting
 from relay.sources.source import Source
 from relay.sources.webhook import Headers, Webhook
@@ -67,8 +68,11 @@ def _proven(source: Source, way: Way, webhook: Webhook, now: datetime) -> Webhoo
 
 
 def _signed(source: Source, way: DigestVerifier, webhook: Webhook, now: datetime) -> Webhook:
-    if way.place.field and way.signed.kinds & {"body", "body_sha256", "php_json", "fields"}:
-        raise UnsignableError("a signature that stands in what it signs")
+    if way.place.field:
+        if way.signed.kinds & OF_WHOLE_BODY:
+            raise UnsignableError("a signature that stands in what it signs")
+        # JSON is written anew with the signature in it, and numbers are signed as they are written.
+        webhook = _placed(webhook, way.place, "")
     stamp = way.clock.write(now) if way.clock else ""
     if way.clock and way.clock.place:
         webhook = _placed(webhook, way.clock.place, stamp)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import InitVar, dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from relay.configuration.expressions import Expression
@@ -168,13 +169,13 @@ class Source:
     def read_lazily(self, webhook: Webhook) -> Reading:
         """The webhook as a Reading, which reads each part once, on demand."""
 
-        def read() -> Any:
+        def read(reader: Callable[[str, str, str, bytes], Any]) -> Any:
             encoding = webhook.header(ENCODING) or ""
             most = most_before_proof(len(webhook.body), self.max_body)
             body = unpack(encoding, webhook.body, most)
-            return self.bodies.read(webhook.method, webhook.content_type, webhook.query_string, body)
+            return reader(webhook.method, webhook.content_type, webhook.query_string, body)
 
-        return Reading(webhook, read, self._split)
+        return Reading(webhook, partial(read, self.bodies.read), partial(read, self.bodies.read_as_sent), self._split)
 
     def _split(self, webhook: Webhook, content: Any) -> Iterator[tuple[bytes, Any]] | None:
         """The entries of a batch that is not proven yet: the same that become events."""

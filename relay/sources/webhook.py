@@ -90,36 +90,61 @@ sender appended to the address.
 """
 
 
+class _Once:
+    """A value that is read at most once, on demand."""
+
+    __slots__ = ("_error", "_read", "_value")
+
+    def __init__(self, read: Callable[[], Any]) -> None:
+        self._read: Callable[[], Any] | None = read
+        self._value: Any = None
+        self._error: UnreadableError | UnsupportedTypeError | None = None
+
+    def get(self) -> Any:
+        """The value. Raises UnreadableError and UnsupportedTypeError, the same one each time."""
+        if self._read:
+            read, self._read = self._read, None
+            try:
+                self._value = read()
+            except (UnreadableError, UnsupportedTypeError) as error:
+                self._error = error
+        if self._error:
+            raise self._error
+        return self._value
+
+
 Split = Callable[[Webhook, Any], Iterator[tuple[bytes, Any]] | None]
 
 
 class Reading:
-    """One webhook, read lazily. read: reads the body as its source does. split: of a batch, gives each entry as bytes
-    and as it was read; None if it is no batch.
+    """One webhook, read lazily. read: reads the body as its source does; read_as_sent: as a signature covers it.
+
+    split: of a batch, gives each entry as bytes and as it was read; None if it is no batch.
     """
 
-    __slots__ = ("_body", "_context", "_error", "_read", "_split", "webhook")
+    __slots__ = ("_as_sent", "_body", "_context", "_split", "webhook")
 
-    def __init__(self, webhook: Webhook, read: Callable[[], Any], split: Split | None = None) -> None:
+    def __init__(
+        self,
+        webhook: Webhook,
+        read: Callable[[], Any],
+        read_as_sent: Callable[[], Any],
+        split: Split | None = None,
+    ) -> None:
         self.webhook = webhook
-        self._read: Callable[[], Any] | None = read
+        self._body, self._as_sent = _Once(read), _Once(read_as_sent)
         self._split = split
-        self._body: Any = None
-        self._error: UnreadableError | UnsupportedTypeError | None = None
         self._context: dict[str, Any] | None = None
 
     @property
     def body(self) -> Any:
         """The body as plain values. Raises UnreadableError and UnsupportedTypeError, the same one each time."""
-        if self._read:
-            read, self._read = self._read, None
-            try:
-                self._body = read()
-            except (UnreadableError, UnsupportedTypeError) as error:
-                self._error = error
-        if self._error:
-            raise self._error
-        return self._body
+        return self._body.get()
+
+    @property
+    def body_as_sent(self) -> Any:
+        """The body as a signature covers it, see BodyReader.read_as_sent. Raises as body."""
+        return self._as_sent.get()
 
     def find(self, expression: Expression, beside: Mapping[str, Any] | None = None) -> Any:
         """The value that an expression over ROOTS finds. An unreadable or missing body is null.
@@ -157,7 +182,8 @@ class Reading:
         if found is None:
             yield self
         for body, content in found or ():
-            yield Reading(replace(self.webhook, body=body), partial(_same, content))
+            same = partial(_same, content)
+            yield Reading(replace(self.webhook, body=body), same, same)
 
     @property
     def fields(self) -> list[tuple[bytes, bytes]]:
@@ -178,7 +204,7 @@ class Reading:
 
     def with_body(self, body: bytes) -> Reading:
         """The same webhook with another body. Only the bytes of that body can be read."""
-        return Reading(replace(self.webhook, body=body), lambda: None)
+        return Reading(replace(self.webhook, body=body), lambda: None, lambda: None)
 
     @property
     def body_sha256(self) -> str:

@@ -113,6 +113,10 @@ def test_the_tab_shows_what_came_and_axe_finds_nothing_in_any_look(stage, portal
         found += inside.evaluate(RUN) + (["scrolls sideways"] if inside.evaluate(WIDER) else [])
         take(page, f"card-{language}-{scheme}-{width}")
     assert found == []
+    # The sign of each thing stands left of its title, in the same line.
+    sign, title = (frame.locator(f"li >> nth=0 >> {name}").first.bounding_box() for name in (".i", "h3"))
+    assert sign["x"] + sign["width"] <= title["x"]
+    assert abs(sign["y"] - title["y"]) < sign["height"]
     assert [one for one in faults.found if is_elsewhere(one, portal, stage.url)] == []
     assert context.cookies() == []  # no third-party cookie is needed
     context.close()

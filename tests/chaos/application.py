@@ -124,8 +124,8 @@ def _kill(store: Store, cluster: Cluster, hosts: list[subprocess.Popen[bytes]], 
 def _open_count(store: Store) -> int:
     try:
         counts = store.record.counts().deliveries
-    except RecordUnavailableError:  # between two primaries
-        return 1
+    except RecordUnavailableError:  # between two primaries nothing is sent
+        return sys.maxsize
     return sum(counts[state] for state in (State.PENDING, State.SENDING, State.RETRYING, State.UNCERTAIN))
 
 

@@ -12,6 +12,7 @@ REASONS = (
     "signature_missing",
     "signature_mismatch",
     "digest_mismatch",
+    "url_mismatch",
     "id_missing",
     "timestamp_missing",
     "timestamp_unreadable",

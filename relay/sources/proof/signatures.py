@@ -13,7 +13,7 @@ import hashlib
 import hmac
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -30,11 +30,14 @@ from relay.sources.webhook import Reading
 _DIGITS = re.compile(r"[0-9]{1,16}")
 _ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{5,20}(?:Z|[+-][0-9]{2}:?[0-9]{2})", re.ASCII)
 PER_SECOND = {"s": 1, "ms": 1000}
+FROM_MS = 10**11
+"""With the unit `any`, a larger number counts milliseconds: in seconds it would be after the year 5000."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The time that is signed. place: its location; None: in the parts of the signature. unit: s, ms or iso.
+    """The time that is signed. place: its location; None: in the parts of the signature. unit: s, ms, iso or
+    any, which is seconds or milliseconds by its size.
 
     tolerance_s: allowed difference from our time, in seconds, in both directions.
     """
@@ -66,9 +69,11 @@ class Clock:
         """Write a time as the sender does."""
         if self.unit == "iso":
             return at.isoformat(timespec="milliseconds")
-        return str(int(at.timestamp() * PER_SECOND[self.unit]))
+        return str(int(at.timestamp() * PER_SECOND.get(self.unit, 1)))
 
     def _seconds(self, stamp: str) -> float:
+        if self.unit == "any":
+            return int(stamp) / (PER_SECOND["ms"] if int(stamp) > FROM_MS else 1)
         if self.unit != "iso":
             return int(stamp) / PER_SECOND[self.unit]
         try:
@@ -88,7 +93,7 @@ _ALGORITHMS = (
 )
 """First bytes of a public key: the DER of ed25519 (RFC 8410) and of ECDSA on P-256 (RFC 5480), or a PEM, in base64."""
 _RSA = bytes.fromhex("300d06092a864886f70d0101010500")
-"""What the DER of an RSA key has after its length (RFC 3279, section 2.3.1)."""
+"""In the DER of an RSA key, after its length (RFC 3279, section 2.3.1)."""
 
 
 class Shape(StrEnum):
@@ -245,10 +250,17 @@ class SignatureVerifier(ABC):
             raise NotVerifiedError("digest_mismatch")
 
 
+BASE64_HEX = "base64-hex"
+"""Base64 of the hex text, as Zadarma writes a signature."""
+ENCODINGS = ("hex", "base64", "base64url", BASE64_HEX)
+
+
 def encode(digest: bytes, encoding: str) -> str:
     """Write a signature in an encoding."""
     if encoding == "hex":
         return digest.hex()
+    if encoding == BASE64_HEX:
+        return base64.b64encode(digest.hex().encode("ascii")).decode("ascii")
     return (base64.b64encode if encoding == "base64" else base64.urlsafe_b64encode)(digest).decode("ascii")
 
 
@@ -256,6 +268,8 @@ def decode(text: str, encoding: str) -> bytes:
     """The bytes of a signature, with or without padding. Raises ValueError if it has another encoding."""
     if encoding == "hex":
         return bytes.fromhex(text)
+    if encoding == BASE64_HEX:
+        return bytes.fromhex(decode(text, "base64").decode("ascii"))
     bare = as_sent(text).rstrip(b"=")
     try:
         alphabet = None if encoding == "base64" else b"-_"
@@ -270,13 +284,22 @@ KEYS = ("text", "base64", "hex")
 
 @dataclass(frozen=True, slots=True)
 class DigestVerifier(SignatureVerifier):
-    """A signature by a shared secret. algorithm: one of ALGORITHMS."""
+    """A signature by a shared secret. algorithm: one of ALGORITHMS. named: further secrets that its text contains."""
 
     algorithm: str = "sha256"
+    named: Mapping[str, bytes] = field(default_factory=dict, repr=False, compare=False)
+
+    def text(self, reading: Reading, given: Given, secret: bytes) -> bytes:
+        """The signed text with the secrets in it. Raises NotVerifiedError: body_unreadable."""
+        return self.signed.write(reading, replace(given, secret=secret, named=self.named))
+
+    @abstractmethod
+    def digest(self, secret: bytes, text: bytes, algorithm: str) -> bytes:
+        """The digest of a signed text."""
 
     def digests(self, reading: Reading, given: Given) -> list[bytes]:
         """The expected digest for each secret. Raises NotVerifiedError: body_unreadable."""
-        raise NotImplementedError
+        return [self.digest(one, self.text(reading, given, one), self.algorithm) for one in self.secrets]
 
     def is_right(self, candidates: Sequence[str], reading: Reading, given: Given) -> bool:
         expected = [self._comparable(encode(digest, self.encoding)) for digest in self.digests(reading, given)]
@@ -305,9 +328,8 @@ class HmacVerifier(DigestVerifier):
     def with_secret(self, secret: bytes) -> Self:
         return replace(self, secrets=(*self.secrets, read_key(secret.decode("utf-8"), self.key)))
 
-    def digests(self, reading: Reading, given: Given) -> list[bytes]:
-        signed = self.signed.write(reading, given)
-        return [hmac.digest(secret, signed, self.algorithm) for secret in self.secrets]
+    def digest(self, secret: bytes, text: bytes, algorithm: str) -> bytes:
+        return hmac.digest(secret, text, algorithm)
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,9 +351,8 @@ class HashVerifier(DigestVerifier):
             place=self.place.words,
         )
 
-    def digests(self, reading: Reading, given: Given) -> list[bytes]:
-        texts = [self.signed.write(reading, replace(given, secret=secret)) for secret in self.secrets]
-        return [hashlib.new(self.algorithm, text, usedforsecurity=False).digest() for text in texts]
+    def digest(self, secret: bytes, text: bytes, algorithm: str) -> bytes:  # noqa: ARG002 - it is in the text
+        return hashlib.new(algorithm, text, usedforsecurity=False).digest()
 
     def is_right(self, candidates: Sequence[str], reading: Reading, given: Given) -> bool:
         is_right = DigestVerifier.is_right(self, candidates, reading, given)

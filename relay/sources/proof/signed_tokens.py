@@ -135,7 +135,7 @@ class JwtVerifier:
         """Check that the token was made for this request: a captured one proves no other."""
         address = as_sent(reading.webhook.public_url)
         if self.url_hash and not _is_hash(claims.get(self.url_hash), hashlib.sha256(address).hexdigest()):
-            raise NotVerifiedError("digest_mismatch")
+            raise NotVerifiedError("url_mismatch")
         if self.claim:
             return
         # A request without a body, such as a GET, has no hash of it, and its address is enough.

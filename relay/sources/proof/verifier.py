@@ -252,7 +252,7 @@ class Several:
 
 def _nearness(reason: str) -> int:
     """How near a way came: a signature is checked only if present, and its time only if it is valid."""
-    if reason in {"timestamp_stale", "timestamp_future", "digest_mismatch"}:
+    if reason in {"timestamp_stale", "timestamp_future", "digest_mismatch", "url_mismatch"}:
         return 2
     return 1 if reason.endswith(("_mismatch", "_unreadable")) else 0
 

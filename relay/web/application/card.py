@@ -266,7 +266,8 @@ def _dead(delivery: Delivery, *, was_repeated: bool) -> dict[str, Any]:
 
 
 def _process(delivery: Delivery) -> str:
-    return template_of(delivery.call.portal, delivery.call.template_id)
+    name = template_of(delivery.call.portal, delivery.call.template_id)
+    return _("Process %(number)s", number=name) if name.isdecimal() else name
 
 
 def _has_made(delivery: Delivery, document: DocumentId) -> bool:

@@ -17,6 +17,7 @@ from relay.sources.webhook import Webhook
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
 SHORT = {'"': '\\"', "\\": "\\\\", "/": "\\/"}
+NAMED = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}
 CHARACTERS = st.sampled_from("aZ19/+ ~!%&<=\\\"'*-._") | st.characters(min_codepoint=0x20, exclude_categories=["Cs"])
 
 
@@ -87,6 +88,34 @@ def test_a_token_in_a_body_is_not_kept_however_it_is_spelt(data, secret):
     kept = verified_of(secret, content_type, body)
     assert source_of(secret).parse(kept) == {"proof": "***", "beside": "1"}
     assert secret.encode() not in kept.body
+
+
+@st.composite
+def in_xml(draw: st.DrawFn, text: str) -> str:
+    """A text in XML, each character in one of the spellings that XML has for it."""
+
+    def spelt(character: str) -> str:
+        ways = [f"&#{ord(character)};", f"&#00{ord(character)};", f"&#x{ord(character):X};"]
+        ways += [f"&{NAMED[character]};"] if character in NAMED else []
+        ways += [character] if character not in "<&" else []
+        ways += [f"<![CDATA[{character}]]>"]
+        return draw(st.sampled_from(ways))
+
+    return "".join(map(spelt, text))
+
+
+@given(st.data(), st.text(CHARACTERS, min_size=6, max_size=9), st.sampled_from(["utf-8", "utf-16"]))
+def test_a_token_in_xml_is_not_kept_however_it_is_spelt(data, secret, charset):
+    assume(
+        "***" not in secret and not secret.isdigit() and not any(character in secret for character in "\ufffe\uffff")
+    )
+    body = f"<r><proof>{data.draw(in_xml(secret))}</proof><beside>1</beside></r>".encode(charset)
+    place = Location(field=Expression.parse("r.proof", None))
+    source = Source("one", TokenVerifier((secret.encode(),), place), bodies=BodyReader(xml=True))
+
+    kept = source.verify(Webhook(headers={"Content-Type": "text/xml"}, body=body), NOW)
+
+    assert source.parse(kept) == {"r": {"proof": "***", "beside": "1"}}
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,11 @@ PUBLIC = {
 }
 
 
+_DER = bytes.fromhex("302a300506032b6579032100") + RAW
+UNKNOWN = f"-----BEGIN PUBLIC KEY-----\n{base64.b64encode(_DER).decode()}\n-----END PUBLIC KEY-----"
+"""A key of an algorithm that `cryptography` does not know, such as GOST."""
+
+
 @pytest.mark.parametrize("text", PUBLIC.values(), ids=PUBLIC)
 @pytest.mark.parametrize("way", [STRONG, {**STRONG, "key": "base64"}, {"kind": "token", "header": "X"}], ids=str)
 def test_a_public_key_is_no_secret_of_an_hmac_or_a_token(load, text, way):
@@ -177,6 +182,7 @@ def test_what_could_be_either_is_a_mistake_where_both_are_taken(load, text):
         ("rsa", "no key"),
         ("rsa", forms_of(rsa.generate_private_key(65_537, 1_024))["PEM"]),  # noqa: S505 - too short on purpose
         ("ecdsa", PUBLIC["RSA PEM"]),
+        ("ecdsa", UNKNOWN),
         ("ecdsa", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"),
         ("ed25519", "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAAA\n-----END PRIVATE KEY-----"),
     ],
@@ -266,7 +272,9 @@ def test_none_beside_other_ways_is_a_mistake(load):
         ({**STRONG, "signed": "{url}"}, "expected text with {body}"),
         ({**STRONG, "signed": "{timestamp}", "timestamp": {"header": "T"}}, "expected text with {body}"),
         ({**STRONG, "signed": "{body}", "body_digest": "sha"}, "expected {url} in it"),
-        ({**STRONG, "signed": "{secret}{body}"}, "expected {secret} in it with kind: hash"),
+        ({"kind": "ecdsa", "header": "X", "signed": "{secret}{body}"}, "expected no {secret} in it"),
+        ({**STRONG, "signed": "{secret}"}, "expected text with {body}"),
+        ({**STRONG, "signed": "{secret}{timestamp}{values}", "values": {"of": "query"}}, "or neither"),
         ({"kind": "hash", "header": "X", "signed": "{body}"}, "expected {secret} in it"),
         ({**STRONG, "timestamp": {"field": "at"}, "signed": "{field:b}"}, "or neither"),
         ({**STRONG, "timestamp": {"query": "at"}}, "or neither"),

@@ -176,7 +176,7 @@ def test_a_captured_token_of_one_source_is_no_proof_of_another_address(load):
     assert load(verify).verify(Webhook(headers={"X-Token": token}, body=BODY, public_url=address), NOW)
     for other in ("https://relay.example.com/hooks/two", f"{address}?a=1", f"{address}/", address.upper()):
         webhook = Webhook(headers={"X-Token": token}, body=BODY, public_url=other)
-        assert reason(load(verify), webhook) == "digest_mismatch"
+        assert reason(load(verify), webhook) == "url_mismatch"
 
 
 def test_a_captured_token_starts_nothing_again_whatever_is_around_it(relay, record):
@@ -212,6 +212,18 @@ def test_a_head_without_end_is_not_read(load, monkeypatch):
     assert reason(source, Webhook(body=b"\xff" * 100_000)) == "signature_mismatch"
     assert reason(source, Webhook(body=b"A" * 100_000)) == "signature_mismatch"
     assert not read
+
+
+def test_a_large_forged_token_costs_one_signature_for_each_secret(load, monkeypatch):
+    made: list[int] = []
+    real = signed_tokens.HMACAlgorithm.verify
+    monkeypatch.setattr(
+        signed_tokens.HMACAlgorithm, "verify", lambda *given: made.append(len(given[1])) or real(*given)
+    )
+    forged = signed({"alg": "HS256"}, b"{" * 75_000, b"another").encode()
+
+    assert reason(load(INSIDE), Webhook(body=forged)) == "signature_mismatch"
+    assert made == [len(forged.rpartition(b".")[0])]
 
 
 def test_claims_are_read_only_after_the_signature_and_only_so_deep_and_so_many(load, monkeypatch):

@@ -31,6 +31,7 @@ READERS = st.builds(
     json_field=st.sampled_from([None, "a", "_charset_"]),
     json_values=st.sampled_from([(), ("a",), ("a[b]", "c"), ("a[]", "a[][b]"), ("[x", "a]")]),
     fallback_charset=st.sampled_from([None, "windows-1251", "koi8-r", "gb18030"]),
+    base64_json=st.sampled_from([(), ("a",), ("b", "a[]")]),
 )
 PIECES = st.sampled_from(
     [
@@ -70,6 +71,37 @@ def test_any_webhook_becomes_what_can_be_kept_or_is_refused(  # noqa: PLR0917 - 
         return
     json.dumps(context, allow_nan=False)
     assert all("\0" not in text.encode("utf-8").decode("utf-8") for text in texts_in(context))
+
+
+@settings(deadline=None)
+@given(content_type=TYPES, body=BODIES | st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+).map(lambda content: json.dumps(content).encode()))  # fmt: skip
+def test_a_body_as_it_was_sent_is_the_one_that_is_read_with_its_numbers_as_texts(
+    content_type: str, body: bytes
+) -> None:
+    try:
+        as_sent = BodyReader().read_as_sent("POST", content_type, "", body)
+    except (UnreadableError, UnsupportedTypeError):
+        return
+    try:
+        content = BodyReader().read("POST", content_type, "", body)
+    except UnreadableError:  # a number that is too large
+        return
+    assert with_numbers_as(float, as_sent) == with_numbers_as(float, content)
+
+
+def with_numbers_as(kind: Any, value: Any) -> Any:
+    """The value with each number, and each text that is one, as this kind."""
+    if isinstance(value, dict):
+        return {name: with_numbers_as(kind, inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [with_numbers_as(kind, inner) for inner in value]
+    try:
+        return value if value is None or isinstance(value, bool) else repr(kind(value))
+    except (ValueError, OverflowError):
+        return value
 
 
 @given(form=st.dictionaries(st.text(max_size=9), st.text(max_size=9), max_size=4), reader=READERS)

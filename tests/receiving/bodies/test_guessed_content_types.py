@@ -109,11 +109,10 @@ def test_broken_json_is_refused_with_its_place_and_none_of_its_words(
 @pytest.mark.parametrize(
     ("content_type", "words"),
     [
-        ("text/xml; charset=utf-8", "XML is not read"),
-        ("application/xml", "XML is not read"),
-        ("application/atom+xml", "XML is not read"),
-        ("application/soap+xml", "SOAP is not read"),
-        ("application/SOAP", "SOAP is not read"),
+        ("text/xml; charset=utf-8", "xml: true"),
+        ("application/xml", "xml: true"),
+        ("application/atom+xml", "xml: true"),
+        ("application/soap+xml", "xml: true"),
         ("text/html", "a page is not read"),
         ("application/x-ndjson", "one list"),
         ("application/json-seq", "one list"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 from urllib.parse import urlencode
@@ -67,6 +68,51 @@ def test_a_field_that_holds_something_else_is_named_without_what_it_holds(value:
         read({"events": value}, json_field="events")
 
 
+def from_base64(value: Any) -> Any:
+    body = urlencode({"data": value}, doseq=True).encode()
+    return BodyReader(base64_json=("data",)).read("POST", FORM, "", body)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("eyJhIjoxfQ==", {"a": 1}),
+        ("eyJhIjoxfQ", {"a": 1}),
+        (" eyJhIjoxfQ== ", {"a": 1}),
+        ("eyJhIjoi0LbQtj8_In0=", {"a": "жж??"}),
+        ("eyJhIjoi0LbQtj8/In0=", {"a": "жж??"}),
+        ("", ""),
+        (["MQ==", "Mg=="], [1, 2]),
+    ],
+)
+def test_a_field_that_holds_base64_of_json_is_read_in_its_place(value: Any, expected: object) -> None:
+    assert from_base64(value) == {"data": expected}
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("!", "does not hold base64"),
+        ("ж", "does not hold base64"),
+        ("eyJhI", "does not hold base64"),
+        ("gA==", "the form field data is "),
+        ("e30x", "the form field data is "),
+        ("MQ==MQ==", "does not hold base64"),
+    ],
+)
+def test_a_field_that_holds_no_base64_of_json_is_named_without_what_it_holds(value: str, words: str) -> None:
+    with pytest.raises(UnreadableError, match=words) as caught:
+        from_base64(value)
+    assert value not in str(caught.value)
+
+
+def test_all_fields_of_base64_together_have_no_more_values_than_a_body_may_have() -> None:
+    many = base64.b64encode(f"[{'1,' * 6_000}1]".encode()).decode()
+    assert len(from_base64(many)["data"]) == 6_001
+    with pytest.raises(UnreadableError, match="values"):
+        from_base64([many, many])
+
+
 def test_a_file_is_no_json() -> None:
     body = b'--x\r\nContent-Disposition: form-data; name="a"; filename="b"\r\n\r\n{}\r\n--x--'
     reader = BodyReader(json_values=("a",))
@@ -112,10 +158,12 @@ def test_a_source_reads_its_bodies_as_it_is_configured(tmp_path: Any) -> None:
     path = tmp_path / "sources.yaml"
     path.write_text(
         "sources: {site: {verify: {kind: none}, json_field: payload, json_values: [events, 'a[b]'],"
-        " fallback_charset: koi8-r}}",
+        " base64_json: [data], fallback_charset: koi8-r}}",
         "utf-8",
     )
-    assert load_sources(path, {})["site"].bodies == BodyReader("payload", ("events", "a[b]"), "koi8-r")
+    assert load_sources(path, {})["site"].bodies == BodyReader(
+        "payload", ("events", "a[b]"), "koi8-r", base64_json=("data",)
+    )
 
 
 BATCH = "each: body.events"

@@ -241,6 +241,7 @@ def test_the_context_has_what_rules_may_see_and_nothing_else(tmp_path: Path) -> 
         "envelope": None,
         "headers": {"content-type": "application/json", "x-event": "A"},
         "query": {"a": {"b": "1"}},
+        "tail": "",
         "source": "open",
         "received_at": "2026-01-31T10:00:00.000+00:00",
     }

@@ -48,7 +48,7 @@ def both(app, valkey, monkeypatch):
     def send_both(*sent):
         short = send(*sent)
         with monkeypatch.context() as patch:
-            patch.setattr(FastPath, "entrance_of", lambda _self, _path: None)
+            patch.setattr(FastPath, "entrance_of", lambda _self, _name, _tail: None)
             return short, send(*sent)
 
     return send_both

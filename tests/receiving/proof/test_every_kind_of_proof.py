@@ -11,6 +11,7 @@ import hmac
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import yaml
@@ -24,6 +25,7 @@ from relay.sources.proof import REASONS
 NOW = datetime(2026, 1, 31, 10, 0, tzinfo=UTC)
 STAMP = "1769853600"
 KEY = "the-secret-of-the-test"
+SALT = "the-salt-of-the-test"
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
 URL = "https://relay.example.com/hooks/one?a=1"
 BODY = b'{"a": 1}'
@@ -79,13 +81,19 @@ def md5(text: bytes) -> Any:
     return hashlib.new("md5", text, usedforsecurity=False)
 
 
+def sha1(text: bytes) -> Any:
+    return hashlib.new("sha1", text, usedforsecurity=False)
+
+
 def b64(raw: bytes) -> str:
     return base64.b64encode(raw).decode()
 
 
 @dataclass(frozen=True)
 class Case:
-    """One sender. is_old_refused: its time is checked. changed: a body that is another to its proof."""
+    """One sender. is_old_refused: its time is checked. changed: a body that is another to its proof. more: keys of its
+    source.
+    """
 
     name: str
     verify: dict[str, Any]
@@ -97,6 +105,7 @@ class Case:
     is_old_refused: bool = False
     changed: bytes | None = None
     method: str = "POST"
+    more: dict[str, Any] = field(default_factory=dict)
 
 
 def hmac_in(header: str = "X-Sign", **more: Any) -> dict[str, Any]:
@@ -110,6 +119,25 @@ PHP_JSON = rb'{"name":"\u0410da \/","tags":["a","b"],"odd":{"1":"x"},"e":"\ud83d
 MAILGUN = b'{"signature": {"timestamp": "1769853600", "token": "tok", "signature": "%s"}, "x": 1}'
 ROBOKASSA = b"OutSum=100.00&InvId=5&Shp_b=2&Shp_a=1&SignatureValue="
 ROBOKASSA_TEXT = b"100.00:5:" + KEY.encode() + b":Shp_a=1:Shp_b=2"
+TBANK = (
+    b'{"TerminalKey": "T", "OrderId": "a\\u0436", "Success": true, "Status": "OK", "Amount": 100.50, "Pan": null,'
+    b' "Data": {"Email": "x"}, "Token": "%s"}'
+)
+TBANK_TEXT = f"100.50aж{KEY}OKtrueT".encode()
+SBER = "status=1&mdOrder=x-1&amount=100&orderNumber=7%2B&sign_alias=S"
+SBER_TEXT = b"amount;100;mdOrder;x-1;orderNumber;7+;status;1;"
+UNITPAY = "method=pay&params%5Bsum%5D=10.00&params%5Baccount%5D=user&params%5Bsignature%5D="
+PRODAMUS = (
+    b"sum=1.00&products%5B1%5D%5Bname%5D=B&products%5B0%5D%5Bprice%5D=1%2F2&products%5B0%5D%5Bname%5D=%D0%96%22"
+    b"&odd%5B10%5D=x&odd%5B9%5D=%E2%80%A8&a=%F0%9F%98%80"
+)
+PRODAMUS_JSON = (
+    r'{"a":"😀","odd":{"9":"\u2028","10":"x"},"products":[{"name":"Ж\"","price":"1\/2"},{"name":"B"}],"sum":"1.00"}'
+)
+MANGO = b"vpbx_api_key=the-secret-of-the-test&json=%7B%22a%22%3A+1.50%7D&sign="
+MANGO_SIGN = hashlib.sha256(f'{KEY}{{"a": 1.50}}{SALT}'.encode()).hexdigest().encode()
+LIQPAY = b"data=eyJhIjoxfQ%3D%3D&signature="
+LIQPAY_SIGN = quote(b64(sha1(f"{KEY}eyJhIjoxfQ=={KEY}".encode()).digest())).encode()
 CASES = [
     Case("a token in the query", {"kind": "token", "query": "t"}, query=f"a=1&t={KEY}", changed=BODY),
     Case(
@@ -268,6 +296,134 @@ CASES = [
         hmac_in(signed="{body_sha256}|{header:X-Topic}|{query:a}"),
         {"X-Topic": "t", "X-Sign": mac(hashlib.sha256(BODY).hexdigest().encode() + b"|t|1").hex()},
     ),
+    Case(
+        "T-Bank: the values of the body and the password, sorted by name",
+        {
+            "kind": "hash",
+            "field": "Token",
+            "signed": "{values}",
+            "values": {"of": "body", "without": ["Token"], "secret": {"name": "Password"}},
+        },
+        body=TBANK % hashlib.sha256(TBANK_TEXT).hexdigest().encode(),
+        changed=TBANK.replace(b"100.50", b"100.5") % hashlib.sha256(TBANK_TEXT).hexdigest().encode(),
+    ),
+    Case(
+        "Sber: the values of the query, each with its name",
+        {
+            "kind": "hmac",
+            "query": "checksum",
+            "signed": "{values}",
+            "values": {"of": "query", "as": "{name};{value};", "without": ["checksum", "sign_alias"]},
+        },
+        method="GET",
+        body=b"",
+        query=f"{SBER}&checksum={mac(SBER_TEXT).hex().upper()}",
+        changed=f"{SBER.replace('=100', '=101')}&checksum={mac(SBER_TEXT).hex().upper()}".encode(),
+    ),
+    Case(
+        "Unitpay: the values of a map in the query, joined",
+        {
+            "kind": "hash",
+            "query": "params[signature]",
+            "signed": "{query:method}{{up}}{values}{{up}}{secret}",
+            "values": {"of": "query.params", "join": "{up}", "without": ["signature"]},
+        },
+        method="GET",
+        body=b"",
+        query=UNITPAY + hashlib.sha256(b"pay{up}user{up}10.00{up}" + KEY.encode()).hexdigest(),
+        changed=UNITPAY.replace("=user", "=other").encode()
+        + hashlib.sha256(b"pay{up}user{up}10.00{up}" + KEY.encode()).hexdigest().encode(),
+    ),
+    Case(
+        "Fondy: the values that are not empty",
+        {
+            "kind": "hash",
+            "field": "signature",
+            "algorithm": "sha1",
+            "signed": "{secret}|{values}",
+            "values": {"of": "body", "join": "|", "without": ["signature"], "empty": False},
+        },
+        body=b"b=2&none=&a=%D0%B6&signature=" + sha1(f"{KEY}|ж|2".encode()).hexdigest().encode(),
+        content_type=FORM,
+        changed=b"b=3&none=&a=%D0%B6&signature=" + sha1(f"{KEY}|ж|2".encode()).hexdigest().encode(),
+    ),
+    Case(
+        "the fields of a form as they are sent, name by name",
+        {
+            "kind": "hmac",
+            "header": "X-Sign",
+            "signed": "{values}",
+            "values": {"of": "fields", "as": "{name}={value}", "join": "&"},
+        },
+        {"X-Sign": mac("a[0]=1&a[1]=ж&b=2&c[d]=".encode()).hex()},
+        body=FIELDS,
+        content_type=FORM,
+        changed=FIELDS.replace(b"%5Bd%5D=", b"%5Bd%5D=1"),
+    ),
+    Case(
+        "Prodamus: the form as PHP writes sorted JSON",
+        hmac_in(signed="{php_json:sorted}"),
+        {"X-Sign": mac(PRODAMUS_JSON.encode()).hex()},
+        body=PRODAMUS,
+        content_type=FORM,
+        changed=PRODAMUS.replace(b"sum=1.00", b"sum=2.00"),
+    ),
+    Case(
+        "Zadarma: base64 of the hex",
+        hmac_in(signed="{field:a}", algorithm="sha1", encoding="base64-hex"),
+        {"X-Sign": b64(mac(b"1", "sha1").hex().encode())},
+        changed=b'{"a": 2}',
+    ),
+    Case(
+        "iyzico: the secret in the text of an HMAC",
+        hmac_in(signed="{secret}{field:a}"),
+        {"X-Sign": mac(KEY.encode() + b"1").hex()},
+        changed=b'{"a": 2}',
+    ),
+    Case(
+        "PayTR: a second secret in the text",
+        {"kind": "hmac", "field": "hash", "encoding": "base64", "signed": "{field:id}{secret:salt}{field:sum}"},
+        body=b"id=7&sum=100&hash=" + quote(b64(mac(f"7{SALT}100".encode()))).encode(),
+        content_type=FORM,
+        changed=b"id=7&sum=101&hash=" + quote(b64(mac(f"7{SALT}100".encode()))).encode(),
+        more={"named": {"salt": "SALT"}},
+    ),
+    Case(
+        "Mango Office: the JSON of a form field as it was sent, between two secrets",
+        {"kind": "hash", "field": "sign", "signed": "{secret}{raw:json}{secret:salt}"},
+        body=MANGO + MANGO_SIGN,
+        content_type=FORM,
+        changed=MANGO.replace(b"1.50", b"1.5") + MANGO_SIGN,
+        more={"named": {"salt": "SALT"}, "json_values": ["json"]},
+    ),
+    Case(
+        "LiqPay: base64 of JSON in a form field",
+        {
+            "kind": "hash",
+            "field": "signature",
+            "algorithm": "sha1",
+            "encoding": "base64",
+            "signed": "{secret}{raw:data}{secret}",
+        },
+        body=LIQPAY + LIQPAY_SIGN,
+        content_type=FORM,
+        changed=LIQPAY.replace(b"joxf", b"joyf") + LIQPAY_SIGN,
+        more={"base64_json": ["data"]},
+    ),
+    *[
+        Case(
+            f"Mercado Pago: a time in {unit}",
+            hmac_in(
+                signed="id:{field:a};ts:{timestamp};",
+                parts={"signature": "v1", "timestamp": "ts"},
+                timestamp={"unit": "any"},
+            ),
+            {"X-Sign": f"ts={stamp},v1={mac(f'id:1;ts:{stamp};'.encode()).hex()}"},
+            changed=b'{"a": 2}',
+            is_old_refused=True,
+        )
+        for unit, stamp in {"seconds": STAMP, "milliseconds": f"{STAMP}250"}.items()
+    ],
     *[
         Case(
             f"ed25519, the key as {name}",
@@ -321,7 +477,7 @@ def source_of(folder, verify, secret, **more):
     path = folder / "sources.yaml"
     entry = {"verify": verify, "secrets": ["SECRET"], "methods": ["GET", "POST"], **more}
     path.write_text(yaml.safe_dump({"sources": {"one": entry}}), "utf-8")
-    return load_sources(path, {"SECRET": secret})["one"]
+    return load_sources(path, {"SECRET": secret, "SALT": SALT})["one"]
 
 
 def webhook_of(case, body=None, headers=None):
@@ -344,7 +500,7 @@ def reason(source: Source, webhook: Webhook, now: datetime = NOW) -> str:
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 def test_the_right_proof_is_believed_and_nothing_else(tmp_path, case):
-    source = source_of(tmp_path, case.verify, case.secret)
+    source = source_of(tmp_path, case.verify, case.secret, **case.more)
 
     assert source.verify(webhook_of(case), NOW).source == "one"
     if case.changed != case.body:
@@ -420,4 +576,4 @@ def test_nothing_that_is_made_up_is_believed_or_makes_it_fail(shapes, case, text
 def shapes(tmp_path_factory):
     """A source for each case."""
     folder = tmp_path_factory.mktemp("shapes")
-    return {case.name: source_of(folder, case.verify, case.secret) for case in CASES}
+    return {case.name: source_of(folder, case.verify, case.secret, **case.more) for case in CASES}

@@ -13,12 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relay.configuration.expressions import Expression
 from relay.core.errors import NotVerifiedError
 from relay.core.lifecycle import EventState
 from relay.sources import Source, Webhook
 from relay.sources import near_misses as module
-from relay.sources.proof.signatures import Clock, HmacVerifier
+from relay.sources.proof.signatures import Clock, HashVerifier, HmacVerifier
 from relay.sources.proof.signed import Signed
+from relay.sources.proof.values import Values
 from relay.sources.proof.verifier import Location, NoVerifier, Several, TokenVerifier
 from relay.store.record.search import Filter, list_events
 from tests.support.folders import SECRETS
@@ -61,6 +63,9 @@ ENCODED = HmacVerifier(SIGN, secrets=(base64.b64encode(KEY),))
 ANEW = json.dumps(json.loads(BODY), ensure_ascii=False, separators=(",", ":")).encode()
 STAMPED = sign(STAMP.encode() + b"." + BODY)
 
+PLAIN = KEY + BODY
+HASH = HashVerifier(SIGN, signed=Signed.parse("{secret}{body}"), secrets=(KEY,))
+
 SIGNATURES = [
     ("without_prefix", PREFIXED, {"X-Sign": sign().hex()}, "signature_missing", "without the prefix"),
     ("another_prefix", PREFIXED, {"X-Sign": f"v0={sign().hex()}"}, "signature_missing", "after v0="),
@@ -96,6 +101,21 @@ SIGNATURES = [
         "milliseconds: unit: ms",
     ),
     ("s", TIMED_MS, {"X-Sign": STAMPED.hex(), "X-Stamp": STAMP}, "timestamp_stale", "seconds: unit: s"),
+    ("hex_in_base64", HEX, {"X-Sign": b64(sign().hex().encode())}, "signature_mismatch", "encoded as base64-hex"),
+    (
+        "md5",
+        HASH,
+        {"X-Sign": hashlib.new("md5", PLAIN, usedforsecurity=False).hexdigest()},
+        "signature_mismatch",
+        "made with md5",
+    ),
+    (
+        "hash_trimmed",
+        HASH,
+        {"X-Sign": hashlib.sha256(PLAIN.strip()).hexdigest()},
+        "signature_mismatch",
+        "without its last line end",
+    ),
     ("stamp_elsewhere", TIMED, {"X-Sign": "00", "X-Timestamp": STAMP}, "timestamp_missing", "header x-timestamp"),
 ]
 
@@ -110,6 +130,17 @@ def test_a_signature_that_is_almost_right_is_refused_and_says_what_is_not(verifi
     assert words in (found[1] or "nothing")
     for hidden in (WORD, sign().hex(), b64(sign()), STAMP):
         assert hidden not in (found[1] or "")
+
+
+@pytest.mark.parametrize(("is_empty_written", "signed"), [(True, b"1"), (False, b"1|")])
+def test_values_that_are_signed_with_or_without_the_empty_ones_are_told(is_empty_written, signed):
+    values = Values(Expression.parse("body", None), join="|", empty=is_empty_written)
+    verifier = HmacVerifier(SIGN, signed=Signed.parse("{values}").with_values(values), secrets=(KEY,))
+
+    found = refusal(verifier, Webhook(headers={"X-Sign": sign(signed).hex()}, body=b'{"a": 1, "b": ""}'))
+
+    assert found[0] == "signature_mismatch"
+    assert "with empty values where values.empty says without" in (found[1] or "")
 
 
 TOKEN = TokenVerifier((KEY,), Location("x-token"))

@@ -65,7 +65,7 @@ def test_every_profile_is_found_by_exactly_one_kind():
 @pytest.mark.parametrize("profile", EVERY, ids=lambda one: one.name)
 def test_a_profile_finds_the_values_that_it_says_an_event_has(profile: Profile):
     """In its sample or in one of the golden requests; an e-mail address and a telephone number look like one."""
-    source = build_source("it", {**profile.contract, "profile": profile.name}, profile.verifier, {})
+    source = build_source("it", {**profile.contract, "profile": profile.name, "named": {}}, profile.verifier, {})
     events = [sample_event(source, profile, utc_now())] + [
         event_of(one) for one in EVENTS if one.profile == profile.name
     ]

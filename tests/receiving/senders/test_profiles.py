@@ -89,6 +89,39 @@ def test_a_token_in_place_of_a_profiles_hmac_still_needs_its_secret(load):
     assert "sources.one.verify.secrets: missing: expected a list" in mistakes_of(load, {"one": entry})
 
 
+SALTED = {
+    **PROFILE,
+    "steps": ["Copy {secret} and {secret:salt} to {url}"],
+    "verify": {"kind": "hmac", "header": "X-Sign", "signed": "{body}{secret:salt}"},
+    "sender_makes": ["secret", "salt"],
+    "probes": [],
+}
+
+
+def test_a_profile_with_a_second_secret_names_it_in_its_steps_and_in_the_entry(load):
+    entry = {"profile": "own", "secrets": ["SECRET"], "named": {"salt": "SALT"}}
+    source = load({"one": entry}, {"own": SALTED}, {**ENVIRON, "SALT": "the-salt-of-the-test"})["one"]
+    profile = module.Profile("own", None, {**SALTED, "verify": [{"kind": "hmac", "signed": source.verifier.signed}]})
+    variables = profile.variables("a-shop")
+    signed = hmac.new(b"the-secret-of-the-test", b"{}the-salt-of-the-test", hashlib.sha256).hexdigest()
+
+    assert source.verify(Webhook(headers={"X-Sign": signed}, body=b"{}"), NOW)
+    assert source.variables == {"secret": "SECRET", "salt": "SALT"}
+    assert variables == {"secret": "SOURCE_A_SHOP_SECRET", "salt": "SOURCE_A_SHOP_SALT"}
+    assert profile.value("a-shop") == (
+        "{profile: own, secrets: [SOURCE_A_SHOP_SECRET], named: {salt: SOURCE_A_SHOP_SALT}}"
+    )
+    assert profile.filled_steps({"url": "U", **variables}) == ["Copy SOURCE_A_SHOP_SECRET and SOURCE_A_SHOP_SALT to U"]
+    assert not profile.is_entered("salt")
+
+
+def test_a_weak_second_secret_is_told_as_the_first_one_is(tmp_path):
+    (tmp_path / "sources.yaml").write_text(yaml.safe_dump({"sources": {"one": {"named": {"salt": "SALT"}}}}))
+
+    (found,) = module.warn_of_secrets(tmp_path / "sources.yaml", {"SALT": "aaaa"})
+    assert "SALT" in str(found)
+
+
 @pytest.mark.parametrize(
     ("entry", "expected"),
     [
@@ -129,6 +162,7 @@ def test_what_cannot_work_is_a_mistake_with_its_place(load, entry, expected):
             {"verify": {"kind": "token", "header": "X", "secrets": ["A"]}},
             "own.yaml:{line}: verify.secrets: unknown key",
         ),
+        ({"sender_makes": ["secret", "salt"]}, "sender_makes: found a list, expected a list of secret, confirmation"),
         ({"titel": "x"}, "titel: unknown key; did you mean 'title'?"),
         ({"docs": ["http://insecure.example.com"]}, "docs.0: found 'http://insecure.example.com', expected a list of"),
         ({"sample": None}, "sample: "),
@@ -162,7 +196,8 @@ def test_a_profile_says_which_secrets_its_sender_makes_as_its_steps_do():
     for name in profiles.names:
         profile = profiles.get(name, mistakes)
         steps = " ".join(profile.steps)
-        for secret in ("secret", "verify_token", "confirmation"):
+        steps = steps.replace("{secret:", "{")
+        for secret in ("secret", *{"verify_token", "confirmation", *profile.named_secrets}):
             is_ours = f"the value of {{{secret}}}" in steps or "of your own. {secret} is both" in steps
             if f"{{{secret}}}" in steps:
                 assert (secret in profile.sender_makes) is not is_ours, (name, secret)

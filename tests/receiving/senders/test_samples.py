@@ -48,8 +48,15 @@ WAYS = [
     },
     {"kind": "hash", "header": "X-Sign", "signed": "{secret}{method}{url}{body}"},
     {"kind": "hash", "field": "Sign", "algorithm": "md5", "signed": "{field:a}:{secret}{sorted:Shp_}"},
+    {"kind": "hmac", "query": "sign", "signed": "{values}", "values": {"of": "body", "secret": {"name": "p"}}},
+    {"kind": "hash", "field": "Sign", "signed": "{secret}{values}", "values": {"of": "body", "without": ["Sign"]}},
+    {**HMAC, "encoding": "base64-hex", "signed": "{php_json:sorted}"},
+    {**HMAC, "signed": "{timestamp}{raw:a}", "timestamp": {"header": "X-Time", "unit": "any"}},
 ]
-BODIES = {JSON: b'{"a": 1, "signature": {"token": "t"}}', FORM: b"a=1&Shp_x=2&signature%5Btoken%5D=t&Sign=old"}
+BODIES = {
+    JSON: b'{"a": 1, "sum": 1.50, "signature": {"token": "t"}}',
+    FORM: b"a=1&Shp_x=2&signature%5Btoken%5D=t&Sign=old",
+}
 
 
 def source_of(folder, verify, secrets=None):

@@ -6,6 +6,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from workers.bitrix24.oauth import Tokens, describe, refresh
+
 
 @pytest.fixture
 def pair(app):
@@ -187,3 +189,15 @@ def test_a_fault_that_names_no_method_leaves_the_server_alone(app, client, pair)
 
     assert app.ask_for_tokens(refresh_token=pair["REFRESH_ID"]).status_code == 200
     assert app.call("profile").status_code == 502
+
+
+def test_the_portals_own_address_does_as_the_address_of_the_authorisation_server(app, client, pair):
+    """People give the sandbox's address, as it is, for PORTAL_<NAME>_OAUTH_SERVER."""
+    tokens = refresh(
+        Tokens(pair["AUTH_ID"], pair["REFRESH_ID"], server=client.url), app.keys["client_id"], app.keys["client_secret"]
+    ).tokens
+
+    grant = describe(client.url, tokens.access)
+
+    assert (grant.client_id, grant.member_id) == (app.keys["client_id"], app.keys["member_id"])
+    assert grant.endpoint == f"{client.url}/rest/"

@@ -71,7 +71,7 @@ def test_a_page_loads_nothing_but_what_a_proxy_lets_the_world_see(frame, applica
         assert loaded
         for path in loaded:
             assert path.startswith("/app/"), path
-    for name in ("style.css", "framed.css", "framed.js", "icons.svg"):
+    for name in ("style.css", "event.css", "framed.css", "framed.js", "icons.svg"):
         answer = frame.get(f"/app/static/{name}", buffered=True)
         assert answer.data  # a file is read to its end
         assert "no-store" not in answer.headers.get("Cache-Control", "")

@@ -78,13 +78,13 @@ def test_the_card_counts_what_came_and_what_became_of_it(inside, record, card):
 @pytest.mark.parametrize(
     ("outcome", "words"),
     [
-        ((State.STARTED, {}), "Started “2”. It is still running."),
+        ((State.STARTED, {}), "Started “Process 2”. It is still running."),
         ((State.DEAD, {"reason": "budget_spent"}), "Nothing was started: Bitrix24 could not be reached for a day."),
         ((State.DEAD, {"reason": "access_denied"}), "Nothing was started: Bitrix24 has refused it."),
         ((State.DEAD, {"reason": "cancelled"}), "Nothing was started: somebody has cancelled it."),
         (
             (State.UNCERTAIN, {"reason": "timed_out"}),
-            "may have started “2”: its answer was lost, so it is not sent again",
+            "may have started “Process 2”: its answer was lost, so it is not sent again",
         ),
         (
             (State.RETRYING, {"next_at": utc_now() + timedelta(minutes=3)}),
@@ -105,14 +105,14 @@ def test_each_outcome_is_told_in_plain_words_without_a_word_of_ours(inside, reco
 
 def test_what_waits_is_told_with_the_reason_for_which_it_waits(inside, record, redis, card):
     order(inside)
-    assert "Starts “2” when its turn comes." in card()
+    assert "Starts “Process 2” when its turn comes." in card()
 
     Gate(redis, "main").pause_by_person(utc_now())
-    assert "“2” waits: your operator lets nothing start at the moment." in card()
+    assert "“Process 2” waits: your operator lets nothing start at the moment." in card()
 
     Gate(redis, "main").resume(utc_now())
     hold(redis, "main", "expired_token", utc_now())
-    assert "“2” waits until Bitrix24 can be called again." in card()
+    assert "“Process 2” waits until Bitrix24 can be called again." in card()
 
 
 def test_a_process_that_ended_is_told_with_its_words_and_one_that_is_late_as_late(inside, record, card):
@@ -120,7 +120,7 @@ def test_a_process_that_ended_is_told_with_its_words_and_one_that_is_late_as_lat
     path = delivery.watched.address.removeprefix(BASE)
     inside.test_client().get(f"{path}?result=approved&said=Wants%20an%20offer.%20Call%20%2B49%2030%201234567")
     shown = card()
-    assert re.search(r"Started “2”\. It ended at \d\d:\d\d: approved\. Wants an offer\. Call \+4•••67", shown)
+    assert re.search(r"Started “Process 2”\. It ended at \d\d:\d\d: approved\. Wants an offer\. Call \+4•••67", shown)
 
     settle(record, order(inside), State.STARTED, ago=timedelta(hours=2))
     assert re.search(r"It has not said by \d\d:\d\d( on \d+ \w+)? that it has ended\.", card())
@@ -199,7 +199,7 @@ def test_the_same_card_in_russian(inside, record, card):
 
     assert "Для этой сделки пришло: 3" in shown
     assert "Ничего не запущено:" in shown
-    assert "Запущен процесс «2»." in shown
+    assert "Запущен процесс «Процесс 2»." in shown
     assert not re.search(
         r"[A-Za-z]{3,}", shown.replace("Bitrix24", "").replace("website", "").replace("Order 10418 for", "")
     )

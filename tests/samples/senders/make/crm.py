@@ -197,7 +197,44 @@ def xero() -> Sender:
     return sender
 
 
+ACK = (
+    '<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"><soapenv:Body><notificationsResponse '
+    'xmlns="http://soap.sforce.com/2005/09/outbound"><Ack>true</Ack></notificationsResponse></soapenv:Body>'
+    "</soapenv:Envelope>"
+)
+XML = "text/xml; charset=utf-8"
+
+
+def salesforce() -> Sender:
+    """Salesforce's Outbound Messages: SOAP, and a token in the address."""
+    sender = Sender(
+        "salesforce-outbound",
+        sees="body.[Id, sObject.Name]",
+        sign=query("token"),
+        secret="token-of-salesforce-outbound",
+        covers="nothing",
+        answer={"status": 200, "type": XML, "body": ACK},
+        agent="Jakarta Commons-HttpClient/3.1",
+    )
+    first = "04l5g00000QWERTAA4, Ada Lovelace"
+    sender.sample("lead", [first], write=str.encode)
+    body = sender.plain["lead"].body
+    begin, end = body.index(b"<Notification>"), body.index(b"</Notification>") + len(b"</Notification>")
+    others = [
+        body[begin:end].replace(b"QWERT", key).replace(b"Ada Lovelace", name.encode())
+        for key, name in ((b"QWERU", "Анна &lt;1&gt;"), (b"QWERV", "&#x410;&#1085;&#1085;&#1072; <![CDATA[<2>]]>"))
+    ]
+    # Salesforce waits for the answer again with the same notification, alone or beside later ones.
+    sender.again("lead-again", "lead", body.replace(b"<soapenv:Body>", b"<!-- again --><soapenv:Body>"))
+    both = ["04l5g00000QWERUAA4, Анна <1>", "04l5g00000QWERVAA4, Анна <2>"]
+    sender.post(
+        "two-at-once", body[:begin] + others[0] + others[1] + body[end:], both, XML, headers={"SOAPAction": '""'}
+    )
+    sender.forged("lead", reason="token_mismatch")
+    return sender
+
+
 def senders() -> Iterator[Sender]:
     """Each of them."""
-    for make in (hubspot, intercom, zendesk, pipedrive, amocrm, xero):
+    for make in (hubspot, intercom, zendesk, pipedrive, amocrm, xero, salesforce):
         yield make()

@@ -66,6 +66,10 @@ const libraries = {
     const request = new Request(asked.url, { method: "POST", headers: asked.headers, body: text });
     return Boolean(await verifyWebhook(request, { signingSecret: asked.secret }));
   },
+  "adyen-check": () => {
+    const { default: HmacValidator } = require("@adyen/api-library/lib/src/utils/hmacValidator.js");
+    return new HmacValidator().validateHMAC(JSON.parse(text), asked.secret);
+  },
   "shopify-check": async () => {
     require("@shopify/shopify-api/adapters/node");
     const { shopifyApi, ApiVersion } = require("@shopify/shopify-api");

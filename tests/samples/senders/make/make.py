@@ -8,7 +8,9 @@ import sys
 import time_machine
 from kit import AT
 
-MODULES = ("forms", "shops", "desks", "talk", "meta", "mail", "crm", "clouds", "russia", "leads", "more")
+MODULES = (
+    "forms", "shops", "payments", "desks", "talk", "meta", "mail", "crm", "clouds", "russia", "leads", "more", "calls", "chats",
+)  # fmt: skip
 
 
 def main(wanted: list[str]) -> None:
