@@ -843,8 +843,9 @@ class _NamedSecrets(Wanted):
 def named_secrets(contract: Mapping[str, Any]) -> frozenset[str]:
     """The names of further secrets, see _NamedSecrets, that ways of proof and answers use. Parts may be missing."""
     signed = [way["signed"] for way in contract.get("verify") or () if way.get("signed")]
-    answers = [*(probe.answer for probe in contract.get("probes", ())), contract.get("answer")]
-    used = [*(one.named_secrets for one in signed), *(answer.secrets for answer in answers if answer)]
+    probes = [one for one in contract.get("probes", ()) if isinstance(one, Probe)]
+    answers = [one for one in (*(probe.answer for probe in probes), contract.get("answer")) if isinstance(one, Answer)]
+    used = [*(one.named_secrets for one in signed), *(one.secrets for one in answers)]
     return frozenset().union(*used) - WORDS
 
 
