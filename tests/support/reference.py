@@ -240,7 +240,7 @@ def _answer(profile: Mapping[str, Any]) -> str:
         return "the receipt"
     body = answer.get("body")
     return (
-        f"`{yaml.safe_dump(body, default_flow_style=True).strip() if isinstance(body, dict) else body}`"
+        f"`{yaml.safe_dump(body, default_flow_style=True, width=10_000).strip() if isinstance(body, dict) else body}`"
         if body
         else "empty"
     )
