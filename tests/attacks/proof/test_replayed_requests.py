@@ -267,7 +267,7 @@ NOT_ONCE = {
     "dropbox": "nothing tells one from the next",
     "robokassa": "a shop that gives no numbers signs two payments alike",
 }
-WHOLE = {"body", "body_sha256", "php_json"}
+WHOLE = {"body", "body_sha256", "php_json", "php_json:sorted"}
 
 
 def signed_ways(profile):

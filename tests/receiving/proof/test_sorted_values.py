@@ -287,6 +287,27 @@ def test_the_coverage_of_a_signature_does_not_depend_on_a_secret(load: Load) -> 
     assert all(one not in repr(source.verifier) for one in ENVIRON.values())
 
 
+@pytest.mark.parametrize(
+    ("values", "first", "again"),
+    [
+        ({"of": "body"}, sent(b'{"a": 1, "b": 2}', signed=b"12"), sent(b'{"b":2,"new":{"a":1},"a":1}', signed=b"12")),
+        ({"of": "body"}, sent(b'{"a": 1}', signed=b"1"), sent(b"a=1", FORM, signed=b"1")),
+        ({"of": "body"}, sent(b'{"a": 1}', signed=b"1"), sent(b'{"z": 1}', signed=b"1")),
+        ({"of": "fields"}, sent(b"a=1&b=2", FORM, signed=b"12"), sent(b"b=%32&a=1", FORM, "x=1", signed=b"12")),
+        ({"of": "query"}, sent(query="a=1", signed=b"1"), sent(query="%61=%31&b[]=2", signed=b"1")),
+    ],
+)
+def test_a_captured_request_in_another_spelling_is_the_same_event(
+    load: Load, values: dict[str, Any], first: Webhook, again: Webhook
+) -> None:
+    source = load({**SUM, "values": values}, dedup={"from": "body.a"})
+
+    keys = [source.signature_keys(source.verify(one, NOW).coverage, {}, 0) for one in (first, again)]
+
+    assert keys[0] == keys[1]
+    assert keys[0]
+
+
 @pytest.mark.parametrize("of", [None, Expression.parse("body", None)], ids=["fields", "body"])
 def test_each_value_of_a_hundred_kilobytes_is_written_once_and_too_many_are_refused(
     monkeypatch: pytest.MonkeyPatch, of: Expression | None
