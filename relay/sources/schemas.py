@@ -718,7 +718,7 @@ WORDS = frozenset({*RESERVED, *NAMED})
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 DEDUP_ROOTS = ("body", "headers", "query", "tail", "envelope")
 TAIL = r"[A-Za-z0-9][A-Za-z0-9._~-]{0,63}(/[A-Za-z0-9][A-Za-z0-9._~-]{0,63}){0,7}"
-"""What a sender may append to a source's address, without the slash before it."""
+"""A text that a sender may append to a source's address, without the slash before it."""
 
 
 _EACH_UNLESS = Path(("headers",))
