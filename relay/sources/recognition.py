@@ -16,7 +16,7 @@ from relay.configuration.files import Mistakes
 from relay.core.errors import UnreadableError, UnsupportedTypeError
 from relay.core.events import Event
 from relay.core.phrases import phrase
-from relay.sources.bodies import BodyReader, is_xml
+from relay.sources.bodies import BodyReader, is_xml, read_query
 from relay.sources.loading import OWN_PROFILES, Profile, Profiles
 from relay.sources.source import INBOX, Source
 
@@ -44,8 +44,8 @@ class Likeness:
 class Fingerprint:
     """Signs by which a profile's sender is recognised. agent: its User-Agent name, in lower case.
 
-    proofs, headers: names in lower case. fields: those of its sample's body, with their texts. own: fields that no
-    other profile has.
+    proofs, headers: names in lower case. fields: those of its sample's body, or of the query of a GET, with their
+    texts. own: fields that no other profile has.
     """
 
     profile: Profile
@@ -124,8 +124,8 @@ def likenesses(source: Source, event: Event, folder: Path) -> list[Likeness] | N
 
 
 def _body_of(sample: Mapping[str, Any]) -> Any:
-    """The body of a profile's sample as an inbox reads it."""
-    body = sample.get("body")
+    """The body of a profile's sample as an inbox reads it; without one, its query."""
+    body = sample.get("body") or read_query(sample.get("query", ""))
     if not isinstance(body, str) or not is_xml(sample["type"]):
         return body
     return BodyReader(xml=True).read("POST", sample["type"], "", body.encode())

@@ -21,6 +21,7 @@ from relay.cli.main import build_parser
 from relay.configuration.files import Mistakes
 from relay.configuration.settings import Settings
 from relay.operations.editor_schemas import FILES, FOLDER, SUFFIX, schema_text
+from relay.sources.finding import find_profiles
 from relay.sources.loading import SHIPPED, Profile, Profiles
 from relay.sources.schemas import KINDS
 from relay.web.api import register
@@ -30,8 +31,10 @@ from workers.__main__ import build_parser as build_workers_parser
 GUIDE = CONFIG / "guide"
 PAGES = (CONFIG / "README.md", CONFIG / "deploy" / "README.md", *sorted(GUIDE.glob("*.md")))
 COLUMNS = ("profile", "sender", "proof", "the same event", "answer", "waits", "repeats", "missing")
-LETTERS = (("a", "c"), ("d", "i"), ("j", "o"), ("p", "s"), ("t", "z"))
+LETTERS = (("a", "c"), ("d", "i"), ("j", "o"), ("p", "r"), ("s", "t"), ("u", "z"))
 """The first letters of the profiles on each page."""
+TOOLS = ("development", "other")
+"""The kinds of senders that a page of their own lists."""
 FENCE = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
 
@@ -147,21 +150,18 @@ def profiles(first: str, last: str) -> str:
     return table(COLUMNS, map(_row, files))
 
 
-def senders() -> str:
-    """A section for each kind of sender, with a line for each profile."""
-    every = sorted(Profiles(None).every(Mistakes()), key=lambda one: one.title.casefold())
-    found = []
-    for kind, title in KINDS.items():
-        if lines := [_sender(one) for one in every if one.kind == kind]:
-            found.append("\n".join([f"## {title}", "", *lines]))
-    return "\n\n".join(found)
+def senders(*kinds: str) -> str:
+    """A section for each of these kinds of senders, with a line for each profile."""
+    every = find_profiles(Profiles(None).every(Mistakes()))
+    sections = ((KINDS[kind], [_sender(one) for one in every if one.kind == kind]) for kind in kinds)
+    return "\n\n".join("\n".join([f"## {title}", "", *lines]) for title, lines in sections if lines)
 
 
 def _sender(profile: Profile) -> str:
     page = next(f"profiles-{first}-{last}.md" for first, last in LETTERS if first <= profile.name[0] <= last)
     names = f" ({', '.join(profile.names)})" if profile.names else ""
-    where = f", in {'/'.join(profile.countries)}" if profile.countries else ""
-    return f"- {profile.title}{names}: [`{profile.name}`]({page}){where}{', *doubtful*' if profile.doubts else ''}"
+    where = f", {'/'.join(profile.countries)}" if profile.countries else ""
+    return f"- [{profile.title}]({page}){names}{where}{', *doubtful*' if profile.doubts else ''}"
 
 
 PARTS: Mapping[str, Callable[[], str]] = {
@@ -171,7 +171,8 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "make": targets,
     "endpoints": endpoints,
     **{f"profiles {first}-{last}": partial(profiles, first, last) for first, last in LETTERS},
-    "senders": senders,
+    "senders": partial(senders, *(kind for kind in KINDS if kind not in TOOLS)),
+    "tools": partial(senders, *TOOLS),
 }
 
 

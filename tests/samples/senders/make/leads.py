@@ -150,7 +150,8 @@ def getcourse() -> Sender:
     """GetCourse: everything in the query."""
     sender = tokened("getcourse", "body.[order_id || user_id, name]")
     order = {"order_id": "987654321", "number": "1024", "status": "payed", "amount": "4990", "name": "Ада"}
-    in_address(sender, "order", order | {"phone": "+79995550100"}, ["987654321, Ада"])
+    order |= {"email": "ada@example.com", "phone": "+79995550100"}
+    in_address(sender, "order", order, ["987654321, Ада"])
     sender.again("order-again", "order")
     in_address(sender, "order-cancelled", order | {"status": "cancelled"}, ["987654321, Ада"])
     in_address(sender, "user", {"user_id": "987654321", "name": RUSSIAN_NAME}, [f"987654321, {RUSSIAN_NAME}"])
@@ -267,7 +268,8 @@ def hotmart() -> Sender:
     )
     sender.sample("approved", ["PURCHASE_APPROVED"])
     sender.again("approved-again", "approved")
-    other = {"id": "5e1b2c3d", "event": "PURCHASE_REFUNDED", "version": "1.0.0", "data": {}}
+    other = {"id": "5e1b2c3d", "creation_date": 1780315201000, "event": "PURCHASE_REFUNDED", "version": "1.0.0"}
+    other["data"] = {"product": {"id": 213344, "name": "Curso"}, "purchase": {"status": "REFUNDED"}}
     sender.post("refunded", compact(other), ["PURCHASE_REFUNDED"], sign=in_body)
     sender.forged("approved", reason="token_mismatch")
     return sender
@@ -499,7 +501,7 @@ def bitrix24_form() -> Sender:
     sender.sample("contact", ["Ада"], headers=page)
     sender.again("contact-again", "contact")
     kind = sample_of("bitrix24-form")["type"]
-    fields = {"form_id": "12", "sent": "1780315205000", "CONTACT_NAME": RUSSIAN_NAME}
+    fields = {"form_id": "12", "CONTACT_NAME": RUSSIAN_NAME}
     several = urlencoded([*fields.items(), ("DEAL_TOPICS", "Цены"), ("DEAL_TOPICS", "Доставка")])
     sender.post("several-answers", several, [RUSSIAN_NAME], kind, headers=page)
     strange = sender.request(urlencoded(fields), kind, headers=page | {"Origin": "https://elsewhere.example"})
