@@ -72,7 +72,8 @@ def avito() -> Sender:
     sender.sample("message", ["Перезвоните мне"], headers=signed)
     sender.again("message-again", "message")
     value = {"id": "01a37eeb58964a63a4a3db86790db00b", "author_id": 94235311, "user_id": 94235311}
-    own = {"id": "1", "payload": {"type": "message", "value": {**value, "content": {"text": "Добрый день"}}}}
+    own: dict[str, Any] = {"id": "75e58e8e-bfa1-403d-8056-6c6c792cf7ec", "version": "v3.0.0", "timestamp": 1780315260}
+    own["payload"] = {"type": "message", "value": {**value, "content": {"text": "Добрый день"}}}
     sender.post("own-message", compact(own), ["Добрый день"], headers=signed)
     sender.forged("message", reason="token_mismatch")
     return sender
