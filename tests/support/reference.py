@@ -31,7 +31,7 @@ from workers.__main__ import build_parser as build_workers_parser
 GUIDE = CONFIG / "guide"
 PAGES = (CONFIG / "README.md", CONFIG / "deploy" / "README.md", *sorted(GUIDE.glob("*.md")))
 COLUMNS = ("profile", "sender", "proof", "the same event", "answer", "waits", "repeats", "missing")
-LETTERS = ("ac", "di", "jo", "pr", "st", "uz")
+LETTERS = (("a", "c"), ("d", "i"), ("j", "o"), ("p", "r"), ("s", "t"), ("u", "z"))
 """The first letters of the profiles on each page."""
 TOOLS = ("development", "other")
 """The kinds of senders that a page of their own lists."""
