@@ -29,8 +29,8 @@ def referred(reference: str) -> str:
     name = reference[1:-1]
     if not name.startswith("#"):
         return _NAMED[name]
-    digits = name[1:]
-    number = int(digits[1:], 16) if digits[0] == "x" else int(digits)
+    # Python refuses to read thousands of digits, and zeros before a number are digits.
+    number = int(name.lstrip("#x0") or "0", 16 if name.startswith("#x") else 10)
     return chr(number) if number <= 0x10FFFF else reference
 
 

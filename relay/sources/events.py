@@ -140,7 +140,7 @@ class Kept(Protocol):
 
     @property
     def tail(self) -> str:
-        """What the sender appended to the source's address; else empty."""
+        """The text that the sender appended to the source's address; else empty."""
 
 
 def build_context(

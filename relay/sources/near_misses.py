@@ -207,21 +207,22 @@ def _digests_expected(
         yield verifier.digest(secret, signed, configured), ()
     if len(webhook.body) > LARGEST_BODY:
         return
+    bodies = list(_bodies(webhook.body)) if "body" in verifier.signed.kinds else []
     for secret, signed in zip(secrets, texts, strict=True):
         for algorithm in ALGORITHMS:
             if algorithm != configured:
                 yield verifier.digest(secret, signed, algorithm), (fault("made_with", algorithm=algorithm),)
-        for text, words in _other_texts(verifier, reading, given, secret):
+        for text, words in _other_texts(verifier, reading, bodies, given, secret):
             yield verifier.digest(secret, text, configured), (words,)
         for key, words in _keys(secret):
             yield verifier.digest(key, verifier.text(reading, given, key), configured), (words,)
 
 
 def _other_texts(
-    verifier: DigestVerifier, reading: Reading, given: Given, secret: bytes
+    verifier: DigestVerifier, reading: Reading, bodies: list[tuple[bytes, Fault]], given: Given, secret: bytes
 ) -> Iterator[tuple[bytes, Fault]]:
     """The texts that the sender may have signed instead."""
-    for body, words in _bodies(reading.webhook.body) if "body" in verifier.signed.kinds else ():
+    for body, words in bodies:
         yield verifier.text(reading.with_body(body), given, secret), words
     if signed := verifier.signed.with_other_empty():
         yield replace(verifier, signed=signed).text(reading, given, secret), fault("over_other_empty_values")

@@ -96,7 +96,8 @@ _NESTED_JSON = 3
 _OF_FORMS = re.compile(rb"%[0-9a-fA-F]{2}")
 _OF_JSON = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\[/\"\\bfnrt]")
 
-_OF_XML = re.compile(XML_REFERENCE.encode("ascii") + rb"|<!\[CDATA\[|\]\]>")
+_CDATA = re.compile(rb"<!\[CDATA\[|\]\]>")
+_OF_XML = re.compile(XML_REFERENCE.encode("ascii") + b"|" + _CDATA.pattern)
 
 
 def without_tokens(verifier: Verifier, body: bytes, content_type: str = "") -> bytes:
@@ -131,16 +132,32 @@ def _masked(body: bytes, secrets: Sequence[bytes], *, in_xml: bool) -> bytes:
     spans = sorted({span for secret in secrets for layer in layers for span in layer.spans_of(secret)})
     pieces: list[bytes] = []
     at = 0
-    for start, end, mask in spans:
-        if start >= at:
-            pieces += body[at:start], mask
-        # Overlapping spellings are removed together.
-        at = max(at, end)
+    for start, end, mask in _joined(spans):
+        pieces += body[at:start], mask, _mark_left_open(body[start:end]) if in_xml else b""
+        at = end
     return b"".join([*pieces, body[at:]])
 
 
 Span = tuple[int, int, bytes]
 """Start and end of a secret in the body, and its replacement."""
+
+
+def _joined(spans: Sequence[Span]) -> list[Span]:
+    """Join overlapping spans, which are removed together. spans: sorted."""
+    joined: list[Span] = []
+    for start, end, mask in spans:
+        if joined and start < joined[-1][1]:
+            first, last, own = joined[-1]
+            joined[-1] = (first, max(last, end), own)
+        else:
+            joined.append((start, end, mask))
+    return joined
+
+
+def _mark_left_open(removed: bytes) -> bytes:
+    """The last mark of CDATA in what is removed, if what follows needs it."""
+    marks = _CDATA.findall(removed)
+    return marks[-1] if len(marks) % 2 else b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -404,7 +404,7 @@ class _SignatureSchema(_PlacedSchema):
         has_secret = content["signed"].has_secret or bool(values and values.secret is not None)
         if content.get("kind") == "hash" and not has_secret:
             found.append(("signed", fault("expected_secret_signed")))
-        if content.get("kind") in PUBLIC_KEY and has_secret:
+        if content.get("kind") in PUBLIC_KEY and ("secret" in kinds or has_secret):
             found.append(("signed", fault("expected_no_secret_signed")))
         if content["entries"] and (content.get("field") is None or kinds & NOT_OF_ENTRY):
             found.append(("entries", fault("expected_fields_of_entry")))
@@ -718,7 +718,7 @@ WORDS = frozenset({*RESERVED, *NAMED})
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 DEDUP_ROOTS = ("body", "headers", "query", "tail", "envelope")
 TAIL = r"[A-Za-z0-9][A-Za-z0-9._~-]{0,63}(/[A-Za-z0-9][A-Za-z0-9._~-]{0,63}){0,7}"
-"""What a sender may append to a source's address, without the slash before it."""
+"""A text that a sender may append to a source's address, without the slash before it."""
 
 
 _EACH_UNLESS = Path(("headers",))
@@ -843,8 +843,9 @@ class _NamedSecrets(Wanted):
 def named_secrets(contract: Mapping[str, Any]) -> frozenset[str]:
     """The names of further secrets, see _NamedSecrets, that ways of proof and answers use. Parts may be missing."""
     signed = [way["signed"] for way in contract.get("verify") or () if way.get("signed")]
-    answers = [*(probe.answer for probe in contract.get("probes", ())), contract.get("answer")]
-    used = [*(one.named_secrets for one in signed), *(answer.secrets for answer in answers if answer)]
+    probes = [one for one in contract.get("probes", ()) if isinstance(one, Probe)]
+    answers = [one for one in (*(probe.answer for probe in probes), contract.get("answer")) if isinstance(one, Answer)]
+    used = [*(one.named_secrets for one in signed), *(one.secrets for one in answers)]
     return frozenset().union(*used) - WORDS
 
 

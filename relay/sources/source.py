@@ -67,7 +67,7 @@ class Verified:
 
     @property
     def tail(self) -> str:
-        """What the sender appended to the source's address; else empty."""
+        """The text that the sender appended to the source's address; else empty."""
         return self.webhook.tail
 
     def __post_init__(self, seal: object) -> None:

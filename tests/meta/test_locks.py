@@ -15,7 +15,7 @@ PAIRS = [
 PINNED = re.compile(r"^([a-z0-9-]+)==(\S+) \\$", re.MULTILINE)
 WORKS_WITHOUT_AN_IMPORT = {"hiredis", "async-timeout", "tzdata"}
 """Imported by redis-py and by zoneinfo where they are installed or needed."""
-IMPORTED_AS = {"pyyaml": "yaml"}
+IMPORTED_AS = {"pyyaml": "yaml", "pyjwt": "jwt"}
 
 
 def direct(path: str) -> dict[str, str]:

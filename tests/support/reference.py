@@ -32,7 +32,7 @@ GUIDE = CONFIG / "guide"
 PAGES = (CONFIG / "README.md", CONFIG / "deploy" / "README.md", *sorted(GUIDE.glob("*.md")))
 COLUMNS = ("profile", "sender", "proof", "the same event", "answer", "waits", "repeats", "missing")
 LETTERS = (("a", "c"), ("d", "i"), ("j", "o"), ("p", "r"), ("s", "t"), ("u", "z"))
-"""The first letters of the profiles on each page."""
+"""The first and the last letter of the profiles on each page."""
 TOOLS = ("development", "other")
 """The kinds of senders that a page of their own lists."""
 FENCE = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
@@ -249,7 +249,7 @@ def _answer(profile: Mapping[str, Any]) -> str:
         return "the receipt"
     body = answer.get("body")
     return (
-        f"`{yaml.safe_dump(body, default_flow_style=True).strip() if isinstance(body, dict) else body}`"
+        f"`{yaml.safe_dump(body, default_flow_style=True, width=10_000).strip() if isinstance(body, dict) else body}`"
         if body
         else "empty"
     )

@@ -75,9 +75,10 @@ NAMES = (
 )
 """Programs, formats and standards, which are called so in Russian too: they may stand anywhere in a text."""
 IN_FILES = (
-    "addresses answer body by claim client day extract false field fields find form from given hash header integer "
-    "key kind m max method ms name named needs no none nothing open origins portal price profile query rules s salt "
-    "secret signed state stop t text timestamp title tls true unit until url value values verify when within yes"
+    "addresses answer body by claim client day extract false field fields find form from given hash header "
+    "integer key kind m max method ms name named needs no none nothing open origins portal price profile query "
+    "rules s salt secret signed state stop t text timestamp title tls true unit until url value values verify "
+    "when within xml yes"
 )
 """Keys and values of our files, which a Russian text quotes as they are written there."""
 ELSEWHERE = (

@@ -229,6 +229,12 @@ def test_an_edited_body_is_utf_8_whatever_its_declaration_says():
         assert READER.read("POST", edited.content_type, "", edited.body)["order"]["client"]["name"] == "Анна & Дом"
 
 
+def test_a_reference_with_any_number_of_zeros_is_its_character():
+    zeros = "0" * 5_000
+    assert Needle("жизнь").is_in(f"<b>&#{zeros}1078;&#x{zeros}438;знь</b>")
+    assert not Needle("жизнь").is_in("<b>&#9999999;&#xffffff;изнь</b>")
+
+
 @pytest.mark.parametrize("wanted", ["анна & дом", "+79161234567"])
 def test_a_person_is_found_in_xml_however_the_letters_are_referred_to(wanted):
     referred = "".join(f"&#{ord(letter)};" for letter in "Анна & Дом")

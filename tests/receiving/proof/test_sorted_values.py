@@ -15,6 +15,10 @@ from urllib.parse import quote, urlencode
 
 import pytest
 import yaml
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA512
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,7 +33,9 @@ from relay.sources.proof.verifier import NoVerifier
 NOW = datetime(2026, 1, 31, 10, 0, tzinfo=UTC)
 KEY = b"the-secret-of-the-test"
 SALT = b"the-salt-of-the-test"
-ENVIRON = {"SECRET": KEY.decode(), "SALT": SALT.decode()}
+RSA = rsa.generate_private_key(65_537, 2_048)
+PUBLIC = RSA.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+ENVIRON = {"SECRET": KEY.decode(), "SALT": SALT.decode(), "PUBLIC": PUBLIC.decode()}
 SUM = {"kind": "hmac", "header": "X-Sign", "signed": "{values}"}
 
 Load = Callable[..., Source]
@@ -145,6 +151,16 @@ def test_a_plain_digest_over_values_that_was_lengthened_is_refused(load: Load) -
             assert reason(source, webhook) == "body_unreadable"
 
 
+def test_sorted_values_may_be_signed_by_the_senders_own_key(load: Load) -> None:
+    values = {"of": "body", "as": "{name};{value};", "without": ["checksum"]}
+    way = {"kind": "rsa", "algorithm": "sha512", "field": "checksum", "signed": "{values}", "values": values}
+    source = load(way, secrets=["PUBLIC"])
+    signature = RSA.sign(b"amount;100;status;1;", PKCS1v15(), SHA512()).hex().upper()
+
+    assert source.verify(sent(query=f"status=1&amount=100&checksum={signature}"), NOW)
+    assert reason(source, sent(query=f"status=1&amount=900&checksum={signature}")) == "signature_mismatch"
+
+
 MISTAKES = [
     ({**SUM}, "expected {values} and values together, or neither"),
     ({**SUM, "signed": "{body}", "values": {"of": "body"}}, "expected {values} and values together"),
@@ -160,6 +176,7 @@ MISTAKES = [
     ({**SUM, "values": {"of": "body", "sort": 1}}, "values.sort: unknown key"),
     ({**SUM, "kind": "hash", "values": {"of": "body"}}, "expected {secret} in it, or secret in values"),
     ({**SUM, "kind": "ed25519", "signed": "{secret}{body}"}, "expected no {secret} in it"),
+    ({**SUM, "kind": "rsa", "values": {"of": "body", "secret": {"name": "Password"}}}, "expected no {secret} in it"),
     ({**SUM, "signed": "{body}{secret:url}"}, "found {secret:url}, expected {secret} or the name of a secret"),
     ({**SUM, "signed": "{body}{secret:Salt}"}, "found {secret:Salt}, expected {secret} or the name of a secret"),
     ({**SUM, "signed": "{raw:a[}"}, "found {raw:a[}, expected the name of a form field"),

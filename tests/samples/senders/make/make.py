@@ -9,8 +9,8 @@ import time_machine
 from kit import AT
 
 MODULES = (
-    "forms", "shops", "payments", "desks", "talk", "meta", "mail", "crm", "clouds", "russia", "leads", "more",
-    "calls", "chats",
+    "forms", "shops", "payments", "desks", "talk", "meta", "mail", "crm", "clouds", "russia", "leads", "more", "calls",
+    "chats",
 )  # fmt: skip
 
 
