@@ -389,7 +389,8 @@ def yandex_market() -> Sender:
     )
     sender.sample("created", ["ORDER_CREATED"])
     sender.again("created-again", "created", spaced(sample_of("yandex-market")["body"]))
-    changed = {"notificationType": "ORDER_STATUS_UPDATED", "orderId": 5000000001, "status": "PROCESSING"}
+    changed = {"notificationType": "ORDER_STATUS_UPDATED", "campaignId": 21600000, "orderId": 5000000001}
+    changed |= {"status": "PROCESSING", "substatus": "STARTED"}
     body = compact(changed | {"updatedAt": "2026-06-01T12:10:00Z"})
     sender.post("at-the-tail", body, ["notification, ORDER_STATUS_UPDATED"], tail="notification")
     asked = compact({"notificationType": "PING", "time": "2026-06-01T12:00:00Z"})
