@@ -139,6 +139,10 @@ EXPECTED: Mapping[str, str] = {
     "expected_secret_signed": "expected {secret} in it, or secret in values",
     "expected_no_secret_signed": "expected no {secret} in it: the sender signs with a key of its own",
     "expected_values_signed": "expected {values} and values together, or neither",
+    "expected_signed_map": "expected a map, whose values are signed",
+    "expected_no_body": "expected no body: only the query is signed",
+    "expected_token_outside": "expected a token in a header or the query beside it: in base64 it could not be taken "
+    "out of what is kept",
     "expected_sender_makes": "expected a list of %(names)s",
     "expected_timestamp_signed": "expected {timestamp} and timestamp together, or neither",
     "expected_one_time": "expected the time in one place: timestamp.header, timestamp.query, timestamp.field or "
@@ -202,8 +206,6 @@ FILES: Mapping[str, str] = {
     "part_no_header": "found {%(found)s}, expected the name of a header",
     "part_no_secret": "found {%(found)s}, expected {secret} or the name of a secret under named",
     "part_no_field": "found {%(found)s}, expected the name of a form field",
-    "token_beside_base64": "expected a token in a header or the query beside it: in base64 it could not be taken "
-    "out of what is kept",
     "not_a_name": "not a name: expected a-z, 0-9, - and _, beginning with a letter",
     "not_a_value_name": "not a name: expected letters, digits and _, not beginning with a digit",
     "not_a_rule_name": "%(name)s is not a name of a rule: expected a-z, 0-9, - and _, beginning with a letter",
@@ -431,8 +433,6 @@ BODIES: Mapping[str, str] = {
     "charset_wrong": "bytes that are not of their charset",
     "form_field_unreadable": "the form field %(name)s is %(why)s",
     "form_field_no_base64": "the form field %(name)s does not hold base64",
-    "values_no_map": "expected a map, whose values are signed",
-    "body_unsigned": "expected no body: only the query is signed",
     "form_field_no_map": "the form field %(name)s does not hold a JSON map",
     "form_name_twice": "a name that comes twice",
     "not_a_form": "not a urlencoded form",

@@ -272,7 +272,7 @@ def check_kept(config: ConfigFile, place: KeyPath, contract: Mapping[str, Any]) 
     if contract.get("base64_json") and any(
         way.get("kind") == "token" and way.get("field") for way in contract.get("verify") or ()
     ):
-        config.add_mistake((*place, "base64_json"), fault("token_beside_base64"))
+        config.add_mistake((*place, "base64_json"), fault("expected_token_outside"))
 
 
 def needed_names(contract: Mapping[str, Any]) -> set[str]:

@@ -43,7 +43,7 @@ WHY: Mapping[str, str] = {
     " own_field_is_written too_late_for_order user_as_document",
     "two values are compared": "application_twice channel_twice expected_at_least expected_choice"
     " expected_portal_of_start expected_whole_number header_is_secret min_above_max query_is_secret shared_variables",
-    "the profile or the proof decides": "expected_variables secret_unneeded secrets_unneeded",
+    "the profile or the proof decides": "expected_sender_makes expected_variables secret_unneeded secrets_unneeded",
     "a number is in a text": "expected_address expected_origins expected_quantity",
     "a pattern of it would have no end": "lone_brace no_document_of_crm no_timeline reserved_name",
     "YAML's own values do not have it": "yaml_key yaml_twice",

@@ -43,7 +43,7 @@ class Values:
     def write(self, reading: Reading, secret: bytes) -> bytes:
         """The text. Raises UnreadableError and UnsupportedTypeError."""
         if self.needs_no_body and reading.webhook.body:
-            raise UnreadableError(fault("body_unsigned"))
+            raise UnreadableError(fault("expected_no_body"))
         without = {name.encode("utf-8") for name in self.without}
         members = [one for one in self._members(reading) if one[0] not in without and (self.empty or one[1])]
         if self.secret is not None:
@@ -57,7 +57,7 @@ class Values:
             return reading.sent_fields
         found = self.of.find(self._context(reading, self.of))
         if not isinstance(found, dict):
-            raise UnreadableError(fault("values_no_map"))
+            raise UnreadableError(fault("expected_signed_map"))
         texts = ((name, _text(value)) for name, value in found.items())
         return [(_encoded(name), _encoded(text)) for name, text in texts if text is not None]
 
