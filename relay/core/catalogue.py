@@ -157,8 +157,8 @@ EXPECTED: Mapping[str, str] = {
     "expected_harmless_type": "expected text/plain, JSON, text/xml or application/xml, and XML as a text: there is "
     "something of the request in the body",
     "expected_digested_text": "expected text with {values}, and maybe {secret}",
-    "expected_no_signature_for_anybody": "expected no digest with a secret where open: true answers anybody: expected "
-    "secret and given beside it, or no open",
+    "expected_no_computed_secret": "expected no computed digest with a secret where open: true answers anybody: "
+    "expected secret and given beside it, or no open",
     "expected_tails": "expected a list of what the sender appends to the address, such as [events/call], without a "
     "slash at its beginning",
     "expected_secret_and_given": "expected secret and given together, or neither",

@@ -58,14 +58,24 @@ Secrets = Mapping[str, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """The values of one answer. find: finds a path in the request. now: an aware time; it is the same in all texts."""
+    """The values of one answer. find: finds a path in the request. now: an aware time; it is the same in all texts.
+
+    signs_codes_only: anybody may ask for this answer, see CODE.
+    """
 
     find: Find
     secrets: Secrets = field(repr=False)
     now: datetime
     computed: Mapping[str, str] = field(default_factory=dict, repr=False)
+    signs_codes_only: bool = False
 
 
+CODE = re.compile(r"[A-Za-z0-9_-]{1,200}")
+"""What is signed for whoever asks: the codes of challenges.
+
+A body, a form and a text of several parts are none, or the answer would be the signature of an event that nobody has
+sent. Where codes are signed, a body that is one proves nothing.
+"""
 TIMES: Mapping[str, Callable[[datetime], int | str]] = {
     "now": lambda now: to_ms(now) // 1000,
     "now:ms": to_ms,
@@ -98,6 +108,8 @@ class Part:
         found = _written(value)
         if self.kind == "path":
             return found[:LONGEST] if value is None or len(found) > LONGEST else value
+        if given.signs_codes_only and not CODE.fullmatch(found):
+            return ""
         text = found[:LONGEST].encode("utf-8", "replace")
         digest = hmac.digest(given.secrets.get(SIGNING, b""), text, "sha256")
         return digest.hex() if self.kind == "hmac" else base64.b64encode(digest).decode("ascii")
@@ -218,10 +230,9 @@ class Answer:
         return frozenset(part.text for text in self.texts for part in text.parts if part.kind == "computed")
 
     @property
-    def signs(self) -> bool:
-        """Whether it has a digest that only who knows a secret can make of a text with values of the request."""
-        is_signed = any(part.kind.startswith("hmac") for text in self.texts for part in text.parts)
-        return is_signed or any(one.secrets for one in self.computed.values())
+    def signs_texts(self) -> bool:
+        """Whether it computes a digest with a secret, whose text may be anything."""
+        return any(one.secrets for one in self.computed.values())
 
     @property
     def is_empty(self) -> bool:
@@ -320,6 +331,18 @@ class Probe:
     secret: str | None = None
     given: Expression | None = None
     keeps: Expression | None = None
+
+    @property
+    def is_for_anybody(self) -> bool:
+        """Whether it is answered to whoever asks."""
+        return self.is_open and self.secret is None
+
+    @property
+    def signs_codes(self) -> bool:
+        """Whether it signs codes for whoever asks."""
+        return self.is_for_anybody and any(
+            part.kind.startswith("hmac") for text in self.answer.texts for part in text.parts
+        )
 
     @property
     def reads_body(self) -> bool:

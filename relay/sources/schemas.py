@@ -689,9 +689,9 @@ class ProbeSchema(StrictSchema):
         if not self.has_read(content, written, "open", "secret", "given", "keeps"):
             return
         answer = content.get("answer")
-        if content["open"] and content["secret"] is None and isinstance(answer, Answer) and answer.signs:
+        if content["open"] and content["secret"] is None and isinstance(answer, Answer) and answer.signs_texts:
             # Anybody could have any text signed, and so forge a signature of the sender.
-            raise ValidationError({"answer": [fault("expected_no_signature_for_anybody")]})
+            raise ValidationError({"answer": [fault("expected_no_computed_secret")]})
         if (content["secret"] is None) != (content["given"] is None):
             raise ValidationError(fault("expected_secret_and_given"))
         if content["keeps"] is not None and not content["open"]:

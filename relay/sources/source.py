@@ -13,7 +13,7 @@ from relay.core.errors import NotVerifiedError, UnreadableError, UnsupportedType
 from relay.core.events import SPAM, Event
 from relay.core.faults import Fault, fault
 from relay.sources.addresses import Network, address_near_miss, is_listed
-from relay.sources.answers import SIGNING, Answer, Given, Probe, Rendered, Secrets
+from relay.sources.answers import CODE, SIGNING, Answer, Given, Probe, Rendered, Secrets
 from relay.sources.bodies import JSON, PLAIN_BODIES, BodyReader, is_packed, most_before_proof, unpack
 from relay.sources.events import (
     MOST_ENTRIES,
@@ -208,6 +208,8 @@ class Source:
             opened = self._opened(webhook, self.max_body)
             reading = reading if opened is webhook else self.read_lazily(opened)
         self._check_address(webhook)
+        if coverage and any(one.signs_codes for one in self.probes) and CODE.fullmatch(opened.body.decode("latin-1")):
+            raise NotVerifiedError("body_unreadable")  # a probe would have signed it for whoever asked
         if coverage and coverage.body is not None:
             opened = _with_body(opened, coverage.body)
             reading = self.read_lazily(opened)
@@ -276,7 +278,7 @@ class Source:
     def answer_probe(self, probe: Probe, reading: Reading, now: datetime) -> Rendered:
         """The answer to a probe. Raises NotVerifiedError if a required secret is missing or wrong."""
         probe.check(reading, self.secrets)
-        return probe.answer.render(Given(reading.find, self.secrets, now))
+        return probe.answer.render(Given(reading.find, self.secrets, now, signs_codes_only=probe.is_for_anybody))
 
     def answer_event(self, answer: Answer, reading: Reading, event: Mapping[str, Any], now: datetime) -> Rendered:
         """The configured answer to a recorded event. event: the content of our JSON answer."""

@@ -15,8 +15,6 @@ from tests.support.senders import JSON
 KEY = "the-secret-of-the-test"
 SIGNED = {"verify": {"kind": "hmac", "header": "X-Sign"}, "secrets": ["KEY"]}
 SIGNING = {
-    "the HMAC of a value": {"body": "{hmac:body.text}"},
-    "the same in a header": {"headers": {"X-Sum": "{hmac-base64:body.text}"}},
     "a computed HMAC": {"body": "{computed:x}", "computed": {"x": {"kind": "hmac", "of": "{body.text}"}}},
     "a digest with the secret": {
         "body": "{computed:x}",
@@ -46,6 +44,45 @@ def test_no_probe_signs_a_text_for_whoever_asks(tmp_path, answer):
         mistakes_of(tmp_path / "guarded", {**probe, "open": True, "secret": "verify_token", "given": "query.t"}) == []
     )
     assert mistakes_of(tmp_path / "open", {**probe, "open": True}) == [("sources", "one", "probes", 0, "answer")]
+
+
+TEXTS = [
+    '{"id": 1}', "a=1", "a&b", "1780315200.x", "v0:1", "a b", "ключ", "a" * 201, "hmacsha256=a", "", "a=", "YQ==",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_an_open_probe_signs_no_text_that_could_be_an_event(relay, text):
+    probe = {"when": "query.code", "open": True, "answer": {"body": "={hmac:query.code}"}}
+    client = relay({"one": {**SIGNED, "methods": ["GET", "POST"], "probes": [probe]}}, [], {"KEY": KEY})
+
+    said = client.get("/hooks/one", query_string={"code": text})
+
+    assert hmac.new(KEY.encode(), text.encode(), "sha256").hexdigest() not in said.text
+
+
+@pytest.mark.parametrize("code", ["b1c2-d3_E4", "NGM2YzZhZDU"])
+def test_an_open_probe_signs_the_code_of_a_challenge(relay, code):
+    """As LinkedIn and X check an address."""
+    answer = {"body": {"code": "{query.code}", "response": "{hmac:query.code}"}}
+    probe = {"when": "query.code", "open": True, "answer": answer}
+    client = relay({"one": {**SIGNED, "methods": ["GET", "POST"], "probes": [probe]}}, [], {"KEY": KEY})
+
+    said = client.get("/hooks/one", query_string={"code": code})
+
+    assert said.get_json() == {"code": code, "response": hmac.new(KEY.encode(), code.encode(), "sha256").hexdigest()}
+
+
+@pytest.mark.parametrize("code", ["1780315200", "true", "buy"])
+@pytest.mark.parametrize("content_type", [JSON, "application/x-www-form-urlencoded"])
+def test_a_code_that_a_probe_has_signed_is_no_event(relay, record, code, content_type):
+    probe = {"when": "query.code", "open": True, "answer": {"body": "{hmac:query.code}"}}
+    client = relay({"one": {**SIGNED, "methods": ["GET", "POST"], "probes": [probe]}}, [], {"KEY": KEY})
+    signature = client.get("/hooks/one", query_string={"code": code}).text
+
+    said = client.post("/hooks/one", data=code, headers={"Content-Type": content_type, "X-Sign": signature})
+
+    assert (said.status_code, record.counts().total) == (401, 0)
 
 
 def test_a_digest_of_no_secret_may_be_answered_to_anybody(tmp_path):
