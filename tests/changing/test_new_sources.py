@@ -168,7 +168,7 @@ def test_a_secret_is_made_for_those_profiles_whose_steps_say_to_enter_it():
 
 def test_every_profile_can_be_added(files, folder, secrets, monkeypatch):
     monkeypatch.delenv("SOURCE_GITHUB_SECRET")
-    samples = {"pipedrive": "relay:a-long-password"}
+    samples = {"pipedrive": "relay:a-long-password", "bepaid": "361:a-long-password", "adyen": "4c6f76656c616365" * 4}
     wrong = {}
     for name in PROFILES.names:
         (folder / "sources.yaml").write_text("sources: {}\n")
