@@ -9,7 +9,7 @@ import schemathesis
 from tests.support.folders import WEB_SECRETS
 
 CHANGING = {"POST", "PUT", "PATCH", "DELETE"}
-OPEN = {"/hooks/<source>", "/done/<token>", "/login", "/logout"}
+OPEN = {"/hooks/<source>", "/hooks/<source>/<path:tail>", "/done/<token>", "/login", "/logout"}
 INSIDE = {"/app/<portal>", "/app/<portal>/page", "/app/<portal>/events"}
 """A hook has its source's own proof, a one-time address is one; the login is how one gets in. Pages inside Bitrix24
 show nothing until a worker has found out who looks. All have their tests.

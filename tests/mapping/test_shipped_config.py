@@ -11,6 +11,8 @@ from urllib.parse import urlencode
 
 import pytest
 import yaml
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from relay.configuration.alerts import load_alerting
 from relay.configuration.portals import load_portals
@@ -129,6 +131,14 @@ def test_githubs_own_examples_start_one_workflow_each_but_ping(sources: dict[str
 GUIDE = sorted((CONFIG / "guide").glob("*.md"))
 
 
+PUBLIC_KEY = (
+    rsa.generate_private_key(65_537, 2_048)
+    .public_key()
+    .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    .decode("ascii")
+)
+
+
 def blocks_of(pages: list[Path]) -> list[str]:
     return [block for page in pages for block in re.findall(r"```yaml\n(.*?)```", page.read_text("utf-8"), re.DOTALL)]
 
@@ -143,6 +153,7 @@ def test_what_the_guide_shows_of_a_source_is_what_loads(tmp_path: Path) -> None:
         proof = "" if re.search("verify:|profile:", block) else "    verify: {kind: none}\n"
         path.write_text(f"sources:\n  one:\n{block}{proof}", "utf-8")
         secrets = {name: f"the-secret-of-{name}" for name in re.findall(r"[A-Z]+_[A-Z_]+", block)}
+        secrets |= dict.fromkeys((name for name in secrets if name.endswith("_PUBLIC_KEY")), PUBLIC_KEY)
         assert load_sources(path, secrets)["one"], block
 
 

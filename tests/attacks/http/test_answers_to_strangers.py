@@ -12,15 +12,17 @@ from hypothesis import strategies as st
 
 from relay.configuration.expressions import Expression
 from relay.core.errors import ConfigError
+from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState
 from relay.sources import load_sources
-from relay.sources.answers import LONGEST, LONGEST_HEADER, PLAIN, Answer, Text
+from relay.sources.answers import LONGEST, LONGEST_HEADER, PLAIN, Answer, Given, Text
 from relay.sources.events import MOST_BYTES, MOST_ENTRIES
 from relay.store.record.search import Filter, list_events
 from relay.store.store import Store
 from tests.support.configs import rule_of, write_config
 from tests.support.folders import WEB_SECRETS
 
+NOW = utc_now()
 HANDSHAKE = {
     "verify": {"kind": "hmac", "header": "X-Hook-Signature"},
     "probes": [
@@ -74,7 +76,7 @@ def test_what_is_echoed_is_plain_text_that_no_browser_takes_for_markup(relay, va
 def test_no_header_of_an_answer_can_be_ended_by_what_was_sent(value):
     answer = Answer(200, PLAIN, {"X-Echo": Text.parse("v={body}", ["body"])}, Text(()))
 
-    rendered = answer.render(lambda _path: value, {})
+    rendered = answer.render(Given(lambda _path: value, {}, NOW))
 
     assert rendered.headers["X-Echo"].isprintable()
     assert not set(rendered.headers["X-Echo"]) & set("\r\n\0\x7f\x85")
@@ -85,7 +87,7 @@ def test_no_header_of_an_answer_can_be_ended_by_what_was_sent(value):
 def test_any_text_can_stand_in_an_answer(value):
     answer = Answer(200, PLAIN, {"X-Echo": Text.parse("{body}", ["body"])}, {"a": [Text.parse("{body}", ["body"])]})
 
-    rendered = answer.render(lambda _path: value, {})
+    rendered = answer.render(Given(lambda _path: value, {}, NOW))
 
     assert json.loads(rendered.body)["a"][0][:5] == value.encode("utf-8", "replace").decode()[:5]
     assert all(0x20 <= ord(character) <= 0xFF and character != "\x7f" for character in rendered.headers["X-Echo"])
@@ -104,10 +106,10 @@ def test_what_is_echoed_is_bounded(relay):
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        ({"type": "text/html", "body": "{body.a}"}, "expected text/plain or JSON"),
-        ({"type": "image/svg+xml", "body": "<svg>{body.a}</svg>"}, "expected text/plain or JSON"),
-        ({"type": "TEXT/HTML; x=application/json", "body": "{body.a}"}, "expected text/plain or JSON"),
-        ({"type": "application/xhtml+xml", "body": {"a": "{body.a}"}}, "expected text/plain or JSON"),
+        ({"type": "text/html", "body": "{body.a}"}, "expected text/plain, JSON, text/xml"),
+        ({"type": "image/svg+xml", "body": "<svg>{body.a}</svg>"}, "expected text/plain, JSON, text/xml"),
+        ({"type": "TEXT/HTML; x=application/json", "body": "{body.a}"}, "expected text/plain, JSON, text/xml"),
+        ({"type": "application/xhtml+xml", "body": {"a": "{body.a}"}}, "expected text/plain, JSON, text/xml"),
         ({"headers": {"Set-Cookie": "a=1"}}, "this header is the relay's own"),
         ({"headers": {"content-length": "1"}}, "this header is the relay's own"),
         ({"headers": {"X-Content-Type-Options": ""}}, "this header is the relay's own"),
@@ -133,7 +135,7 @@ def test_a_secret_that_is_answered_with_is_in_no_repr():
     secrets = {"confirmation": b"hidden", "signing": b"hidden"}
     answer = Answer(None, PLAIN, {}, Text.parse("{secret:confirmation}{hmac:body}", ["body"]))
 
-    rendered = answer.render(Expression.parse("body", None).find, secrets)
+    rendered = answer.render(Given(Expression.parse("body", None).find, secrets, NOW))
 
     assert rendered.body.startswith(b"hidden")
     assert "hidden" not in repr(rendered)

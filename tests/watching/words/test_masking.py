@@ -88,11 +88,15 @@ def test_eight_times_as_much_of_anything_takes_no_more_than_that_to_mask(piece):
     masking = Masking(known=frozenset({"Ivanov"}))
 
     def took_s(size):
-        began = time.process_time()
-        masking.text(piece * (size // len(piece)))
-        return time.process_time() - began
+        """Of the best of three: something else may be collected in between."""
+        took = []
+        for _ in range(3):
+            began = time.process_time()
+            masking.text(piece * (size // len(piece)))
+            took.append(time.process_time() - began)
+        return min(took)
 
-    assert took_s(160_000) < 32 * min(took_s(20_000) for _ in range(3)), "by its square it would be 64 times"
+    assert took_s(160_000) < 32 * took_s(20_000), "by its square it would be 64 times"
 
 
 @pytest.fixture
