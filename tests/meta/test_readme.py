@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -87,11 +88,12 @@ FAMILY = re.compile(r"(RELAY|REDIS|SOURCE|ALERT|OTEL)(_[A-Z]+)+")
 """What a variable's name looks like, wherever it stands in the code: many are handed to a function that reads them."""
 
 
-def read_variables() -> set[str]:
+@cache
+def read_variables() -> frozenset[str]:
     """The environment variables that relay, workers and config read; `*` stands for what is filled in."""
     files = [path for room in ("relay", "workers", "config") for path in (ROOT / room).rglob("*.py")]
     trees = [ast.parse(path.read_text("utf-8")) for path in files if "sandbox" not in path.parts]
-    return set().union(*map(variables_in, trees))
+    return frozenset().union(*map(variables_in, trees))
 
 
 def variables_in(tree: ast.Module) -> set[str]:
