@@ -71,7 +71,7 @@ class Given:
 
 
 CODE = re.compile(r"[A-Za-z0-9_-]{1,200}")
-"""What is signed for whoever asks: the codes of challenges.
+"""The texts that are signed for whoever asks: the codes of challenges.
 
 A body, a form and a text of several parts are none, or the answer would be the signature of an event that nobody has
 sent. Where codes are signed, a body that is one proves nothing.
