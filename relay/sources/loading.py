@@ -23,7 +23,7 @@ from relay.sources.addresses import Network
 from relay.sources.answers import NAMED, SIGNING, Answer, Probe, Secrets
 from relay.sources.bodies import MOST_OF_BATCH, BodyReader
 from relay.sources.events import Dedup
-from relay.sources.proof.signatures import Clock, HashVerifier, HmacVerifier, Shape, is_private, shape_of
+from relay.sources.proof.signatures import HS256, Clock, HashVerifier, HmacVerifier, Shape, is_private, shape_of
 from relay.sources.proof.verifier import BasicVerifier, Location, NoVerifier, Several, TokenVerifier, Verifier, Way
 from relay.sources.redaction import is_secret_name
 from relay.sources.schemas import (
@@ -43,8 +43,6 @@ from relay.sources.visitors import Form
 
 SHIPPED = Path(__file__).parent / "profiles"
 SUFFIX = ".yaml"
-HS256 = "HS256"
-"""The algorithm of a signed token whose secret is shared (proof/signed_tokens.py, which is imported only if needed)."""
 OWN_PROFILES = "profiles"
 """The folder of the operator's profiles, beside sources.yaml."""
 

@@ -38,7 +38,7 @@ from relay.sources.answers import Text as Template
 from relay.sources.bodies import FIELD_NAME
 from relay.sources.charsets import codec_of
 from relay.sources.events import PATH, FanOut, parse_path
-from relay.sources.proof.signatures import ALGORITHMS, ENCODINGS, KEYS
+from relay.sources.proof.signatures import ALGORITHMS, ENCODINGS, HS256, KEYS
 from relay.sources.proof.signed import (
     BODY,
     FURTHER_NAME,
@@ -449,7 +449,7 @@ BINDING = ("body_hash", "url_hash", "claim")
 
 class _JwtSchema(_PlacedSchema):
     whole_body = Yes(load_default=False)
-    algorithm = Choice("HS256", "RS256", "ES256", load_default="HS256")
+    algorithm = Choice(HS256, "RS256", "ES256", load_default=HS256)
     tolerance_s = Quantity(SECONDS, "24h", data_key="tolerance", load_default=DEFAULT_TOLERANCE_S)
     body_hash = _claim()
     url_hash = _claim()

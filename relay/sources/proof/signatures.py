@@ -280,6 +280,8 @@ def decode(text: str, encoding: str) -> bytes:
 
 ALGORITHMS = ("sha1", "sha256", "sha384", "sha512", "md5")
 KEYS = ("text", "base64", "hex")
+HS256 = "HS256"
+"""The algorithm of a signed token whose secret is shared (signed_tokens.py, which is imported only if needed)."""
 
 
 @dataclass(frozen=True, slots=True)

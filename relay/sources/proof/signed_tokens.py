@@ -23,10 +23,10 @@ from relay.core.errors import NotVerifiedError, UnreadableError
 from relay.core.phrases import Phrase, phrase
 from relay.sources.bodies import read_json
 from relay.sources.proof.public_keys import PublicKey, read_public_key
+from relay.sources.proof.signatures import HS256
 from relay.sources.proof.verifier import Coverage, Location, Way, as_sent
 from relay.sources.webhook import Reading
 
-HS256 = "HS256"
 KEY_KINDS = {"RS256": "rsa", "ES256": "ecdsa"}
 """Kinds of the sender's public key (public_keys.py), by algorithm."""
 LONGEST_HEAD = 2_000
