@@ -101,13 +101,13 @@ def test_a_plain_event_waits_for_ever_for_its_own_lock():
 
 def test_an_event_that_was_set_wakes_all_who_wait():
     event, woken = threads.SignalledEvent(), []
-    waiting = [threading.Thread(target=lambda: woken.append(event.wait(30))) for _ in range(5)]
+    waiting = [threading.Thread(target=lambda: woken.append(event.wait()), daemon=True) for _ in range(5)]
     for one in waiting:
         one.start()
 
     event.set()
     for one in waiting:
-        one.join(30)
+        one.join(5)
 
     assert woken == [True] * 5
     assert event.wait(0)
